@@ -1,0 +1,190 @@
+/**
+ * Every code a Millrace error can carry, and what the caller does next:
+ *
+ * - `retry`: the same call may succeed later; back off, then again.
+ * - `reject`: this input can never succeed; tell the sender with the numbers, count it, go on.
+ * - `fatal`: stop in order and exit non-zero; going on would break a promise already made.
+ *
+ * `ERRORS.md` is generated from this table, and a test provokes every code.
+ */
+export const errorTable = {
+  // Channels
+  CHANNEL_FULL: {
+    answer: "retry",
+    says: "The channel had no room for the batch within keep-alive.",
+    todo: "Let the sinks catch up, or raise capacity or byteCapacity.",
+  },
+  TRANSACTION_TOO_LARGE: {
+    answer: "reject",
+    says: "One batch holds more events or bytes than one transaction of the channel may.",
+    todo: "Lower the sender's batch size, or raise transactionCapacity.",
+  },
+  CHANNEL_CLOSED: {
+    answer: "retry",
+    says: "The channel is not open: it has not started, or it is stopping.",
+    todo: "Nothing: the sender retries when the agent runs again.",
+  },
+  CHANNEL_FAILED: {
+    answer: "fatal",
+    says: "A sync of the channel's log failed; whether the last records are stored is unknown.",
+    todo: "Check the disk, then restart the agent: recovery decides from what is stored.",
+  },
+  CHANNEL_CORRUPT: {
+    answer: "fatal",
+    says: "A record that was once synced does not verify any more.",
+    todo: "Check the disk and memory; keep the directory; see the message for file, offset and range.",
+  },
+  CHANNEL_DIRECTORY: {
+    answer: "fatal",
+    says: "A channel directory is missing, foreign, or does not belong to this channel.",
+    todo: "Mount the disk or correct dataDirs; never delete a channel directory that holds events.",
+  },
+  CHANNEL_LOCKED: {
+    answer: "fatal",
+    says: "Another agent holds the channel's directory.",
+    todo: "Stop the other agent, or give each channel directories of its own.",
+  },
+  DISK_FULL: {
+    answer: "retry",
+    says: "The disk has no room beyond what is kept back for acknowledgements.",
+    todo: "Free space, or let the sinks drain: a full disk still drains.",
+  },
+  WRITE_FAILED: {
+    answer: "retry",
+    says: "A write to disk failed before anything was promised.",
+    todo: "Check the disk; the batch was rolled back and is tried again.",
+  },
+  // The event and its bytes
+  EVENT_MALFORMED: {
+    answer: "reject",
+    says: "The bytes are not the Avro binary of a list of Flume events.",
+    todo: "Correct the sender; nothing of the batch was stored.",
+  },
+  EVENT_REJECTED: {
+    answer: "reject",
+    says: "The event can never be delivered by this sink.",
+    todo: "See the message for the reason.",
+  },
+  // The wires
+  FRAME_MALFORMED: {
+    answer: "reject",
+    says: "A peer sent bytes that break the framing; its connection was closed.",
+    todo: "Check that the peer speaks this protocol, without TLS or compression we do not expect.",
+  },
+  FRAME_TOO_LARGE: {
+    answer: "reject",
+    says: "A peer sent a message over the frame limit; its connection was closed.",
+    todo: "Lower the peer's batch size, or raise maxFrameBytes.",
+  },
+  RPC_CONNECT_FAILED: {
+    answer: "retry",
+    says: "No connection to the next hop.",
+    todo: "Check host, port and that the next agent is up; delivery is retried.",
+  },
+  RPC_CONNECTION_LOST: {
+    answer: "retry",
+    says: "The connection to the next hop ended while a batch was in flight.",
+    todo: "Nothing: the batch was rolled back and is sent again; it may arrive twice.",
+  },
+  RPC_TIMEOUT: {
+    answer: "retry",
+    says: "The next hop did not answer within the request timeout.",
+    todo: "Check the next hop's channel and disk; the batch is sent again and may arrive twice.",
+  },
+  RPC_STATUS_FAILED: {
+    answer: "retry",
+    says: "The next hop answered FAILED: it did not store the batch.",
+    todo: "Check the next hop's channel: it is full or failing.",
+  },
+  RPC_SYSTEM_ERROR: {
+    answer: "retry",
+    says: "The next hop answered with a system error.",
+    todo: "See the next hop's log for the cause.",
+  },
+  RPC_HANDSHAKE_FAILED: {
+    answer: "retry",
+    says: "The peer's handshake is not one of Flume's protocol.",
+    todo: "Check that the port is an Avro source.",
+  },
+  // Sinks and groups
+  SINK_GROUP_UNAVAILABLE: {
+    answer: "retry",
+    says: "Every member of a sink group failed or is penalised.",
+    todo: "See each member's last error; the batch stays in the channel.",
+  },
+  SINK_WRITE_FAILED: {
+    answer: "retry",
+    says: "A sink could not write to its store.",
+    todo: "See the cause; the batch stays in the channel and is tried again.",
+  },
+  // Sources over files
+  FILE_CHANGED: {
+    answer: "reject",
+    says: "A spooled file changed after it was opened; it was set aside and the rest go on.",
+    todo: "Move only finished files into the spool directory; see the message for the file.",
+  },
+  TARGET_EXISTS: {
+    answer: "reject",
+    says: "The name a finished file should get exists already; the file was set aside.",
+    todo: "Remove or rename one of the two files.",
+  },
+  UNDECODABLE: {
+    answer: "reject",
+    says: "A file's bytes are not text of its inputCharset and decodeErrorPolicy is FAIL.",
+    todo: "Correct inputCharset, or choose decodeErrorPolicy REPLACE or IGNORE.",
+  },
+  READ_FAILED: {
+    answer: "retry",
+    says: "A file or directory could not be read.",
+    todo: "Check that it exists and that the agent may read it.",
+  },
+  POSITION_FILE_INVALID: {
+    answer: "fatal",
+    says: "The position file is not the JSON that Flume writes.",
+    todo: "Restore it, or move it away to read every file from its start.",
+  },
+  // Start-up
+  PERMISSION_DENIED: {
+    answer: "fatal",
+    says: "A file or directory may not be used by this user.",
+    todo: "Give the agent's user the permission named in the message.",
+  },
+  PATH_MISSING: {
+    answer: "fatal",
+    says: "A file or directory named in the configuration does not exist.",
+    todo: "Create it, or correct the property.",
+  },
+  PORT_IN_USE: {
+    answer: "fatal",
+    says: "The address to listen on is taken.",
+    todo: "Stop the other process, or choose another port.",
+  },
+  LISTEN_FAILED: {
+    answer: "fatal",
+    says: "The address to listen on cannot be used.",
+    todo: "Check bind and port.",
+  },
+  CONFIG_INVALID: {
+    answer: "fatal",
+    says: "The configuration has problems; each is listed with its file, line and property.",
+    todo: "Correct them; `millrace check` shows them without starting.",
+  },
+  START_ABORTED: {
+    answer: "retry",
+    says: "Starting was given up before the component was usable.",
+    todo: "Nothing: the agent was told to stop while it started.",
+  },
+  UNEXPECTED: {
+    answer: "retry",
+    says: "An error with no code of ours; its cause is attached.",
+    todo: "Report it with the log line: it should have a code.",
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type Answer = "retry" | "reject" | "fatal";
+export interface ErrorRow {
+  readonly answer: Answer;
+  readonly says: string;
+  readonly todo: string;
+}
+export type ErrorCode = keyof typeof errorTable;

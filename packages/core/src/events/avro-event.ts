@@ -1,0 +1,186 @@
+/**
+ * The bytes of an event, the only form in which events move and rest:
+ *
+ *   event   = headers body                      Avro binary of AvroFlumeEvent { map<string> headers; bytes body }
+ *   headers = block* 0                          one block usually; Java writes positive counts only
+ *   block   = count entry{count}                count > 0
+ *           | -count byteSize entry{count}      the other form Avro allows
+ *   entry   = string string                     name, value
+ *   body    = length bytes
+ *   string  = length utf8-bytes
+ *
+ * count, byteSize and length are zigzag varints of at most 10 bytes; here more than 5 is an error,
+ * as nothing in a frame we accept is that long. A name that occurs twice counts once, its last
+ * value wins (java.util.Map.put).
+ */
+import { MillraceError } from "../errors/millrace-error.ts";
+import type { Event } from "./event.ts";
+
+/** A position in bytes under decoding. One is reused for many reads. */
+export interface Cursor {
+  at: number;
+}
+
+/** The smallest event is `00 00`: no headers, no body. */
+export const eventBytesMin = 2;
+
+function malformed(what: string, at: number): MillraceError {
+  return new MillraceError("EVENT_MALFORMED", `${what} at byte ${at}`, { context: { at } });
+}
+
+/** Reads one zigzag varint of at most 35 bits; throws EVENT_MALFORMED past `end` or over 5 bytes. */
+export function readLong(bytes: Uint8Array, cursor: Cursor, end: number): number {
+  let at = cursor.at;
+  if (at < end) {
+    const first = bytes[at] as number;
+    if (first < 0x80) {
+      cursor.at = at + 1;
+      return (first >>> 1) ^ -(first & 1);
+    }
+  }
+  let value = 0;
+  let scale = 1;
+  for (let i = 0; i < 5; i++) {
+    if (at >= end) throw malformed("number cut off", cursor.at);
+    const byte = bytes[at++] as number;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) {
+      cursor.at = at;
+      return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+    }
+    scale *= 128;
+  }
+  throw malformed("number over 5 bytes", cursor.at);
+}
+
+/** How many bytes `writeLong` needs for a non-negative number below 2^34. */
+export function longBytes(value: number): number {
+  if (value < 0x40) return 1;
+  if (value < 0x2000) return 2;
+  if (value < 0x100000) return 3;
+  if (value < 0x8000000) return 4;
+  return 5;
+}
+
+/** Writes a non-negative number as zigzag varint; returns the offset behind it. */
+export function writeLong(bytes: Uint8Array, at: number, value: number): number {
+  let rest = value * 2;
+  while (rest >= 0x80) {
+    bytes[at++] = (rest % 128) | 0x80;
+    rest = Math.floor(rest / 128);
+  }
+  bytes[at++] = rest;
+  return at;
+}
+
+/** Moves over one length-prefixed string or bytes value; returns where its content begins. */
+function skipBytes(bytes: Uint8Array, cursor: Cursor, end: number, what: string): number {
+  const start = cursor.at;
+  const length = readLong(bytes, cursor, end);
+  if (length < 0 || length > end - cursor.at) {
+    throw malformed(`${what} length ${length} does not fit in ${end - cursor.at} bytes`, start);
+  }
+  const content = cursor.at;
+  cursor.at = content + length;
+  return content;
+}
+
+/** Reads the count that opens a map block, normalised to non-negative, its byte size checked. */
+export function readBlockCount(bytes: Uint8Array, cursor: Cursor, end: number): number {
+  const start = cursor.at;
+  const count = readLong(bytes, cursor, end);
+  if (count === 0) return 0;
+  let entries = count;
+  if (count < 0) {
+    entries = -count;
+    const size = readLong(bytes, cursor, end);
+    if (size < 0 || size > end - cursor.at) throw malformed(`block size ${size}`, start);
+  }
+  // An entry is at least two bytes: a huge count in a small frame is refused before any loop.
+  if (entries > (end - cursor.at) / 2) throw malformed(`header count ${entries}`, start);
+  return entries;
+}
+
+/** Moves over one event; throws EVENT_MALFORMED and reads nothing past `end`. */
+export function skipEvent(bytes: Uint8Array, cursor: Cursor, end: number): void {
+  for (;;) {
+    const count = readBlockCount(bytes, cursor, end);
+    if (count === 0) break;
+    for (let i = 0; i < count; i++) {
+      skipBytes(bytes, cursor, end, "header name");
+      skipBytes(bytes, cursor, end, "header value");
+    }
+  }
+  skipBytes(bytes, cursor, end, "body");
+}
+
+/** Calls `visit` with the byte spans of each header, in order; leaves the cursor at the body. */
+export function eachHeader(
+  bytes: Uint8Array,
+  cursor: Cursor,
+  end: number,
+  visit: (
+    entryStart: number,
+    nameStart: number,
+    nameEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ) => void,
+): void {
+  for (;;) {
+    const count = readBlockCount(bytes, cursor, end);
+    if (count === 0) return;
+    for (let i = 0; i < count; i++) {
+      const entryStart = cursor.at;
+      const nameStart = skipBytes(bytes, cursor, end, "header name");
+      const nameEnd = cursor.at;
+      const valueStart = skipBytes(bytes, cursor, end, "header value");
+      visit(entryStart, nameStart, nameEnd, valueStart, cursor.at);
+    }
+  }
+}
+
+/** Decodes the event in `[start, end)`. The body is a view, not a copy. */
+export function decodeEvent(bytes: Buffer, start: number, end: number): Event {
+  const headers = new Map<string, string>();
+  const cursor = { at: start };
+  eachHeader(bytes, cursor, end, (_entry, nameStart, nameEnd, valueStart, valueEnd) => {
+    headers.set(
+      bytes.toString("utf8", nameStart, nameEnd),
+      bytes.toString("utf8", valueStart, valueEnd),
+    );
+  });
+  const body = skipBytes(bytes, cursor, end, "body");
+  return { headers, body: bytes.subarray(body, cursor.at) };
+}
+
+/** The bytes of a header map, ready to stand before many bodies. */
+export function encodeHeaders(headers: ReadonlyMap<string, string>): Buffer {
+  if (headers.size === 0) return noHeaders;
+  let size = longBytes(headers.size) + 1;
+  for (const [name, value] of headers) {
+    size += stringBytes(name) + stringBytes(value);
+  }
+  const bytes = Buffer.allocUnsafe(size);
+  let at = writeLong(bytes, 0, headers.size);
+  for (const [name, value] of headers) {
+    at = writeString(bytes, at, name);
+    at = writeString(bytes, at, value);
+  }
+  bytes[at] = 0;
+  return bytes;
+}
+
+const noHeaders = Buffer.from([0]);
+
+/** Bytes of a length-prefixed UTF-8 string. */
+export function stringBytes(text: string): number {
+  const length = Buffer.byteLength(text);
+  return longBytes(length) + length;
+}
+
+/** Writes a length-prefixed UTF-8 string; returns the offset behind it. */
+export function writeString(bytes: Buffer, at: number, text: string): number {
+  const start = writeLong(bytes, at, Buffer.byteLength(text));
+  return start + bytes.write(text, start);
+}

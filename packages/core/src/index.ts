@@ -1,0 +1,31 @@
+export { type Answer, type ErrorCode, type ErrorRow, errorTable } from "./errors/error-table.ts";
+export * from "./errors/millrace-error.ts";
+export * from "./events/ranges.ts";
+export type { Event } from "./events/event.ts";
+export * from "./events/avro-event.ts";
+export { EventBatch, type Origin, type Run } from "./events/event-batch.ts";
+export { EventBatchBuilder } from "./events/event-batch-builder.ts";
+export {
+  editHeaders,
+  fuseEdits,
+  type HeaderEdit,
+  type HeaderEdits,
+} from "./events/header-edits.ts";
+export type { Runtime } from "./runtime/runtime.ts";
+export * from "./runtime/clock.ts";
+export * from "./runtime/random.ts";
+export type * from "./runtime/file-system.ts";
+export * from "./runtime/files.ts";
+export { nodeFileSystem } from "./runtime/node-file-system.ts";
+export { systemRuntime } from "./runtime/system-runtime.ts";
+export * from "./runtime/log.ts";
+export type { Lifecycle } from "./lifecycle.ts";
+export type * from "./channels/channel.ts";
+export type * from "./channels/channel-selector.ts";
+export * from "./sources/source.ts";
+export type * from "./sinks/sink.ts";
+export * from "./metrics/counters.ts";
+export * from "./metrics/metrics.ts";
+export * from "./define/options.ts";
+export * from "./define/parse-options.ts";
+export * from "./define/define.ts";
