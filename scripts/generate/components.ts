@@ -1,0 +1,54 @@
+import type { Definition } from "@millrace/core";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+
+export interface FoundComponent {
+  /** From the root: "packages/components/src/sources/avro". */
+  readonly folder: string;
+  /** The name of the folder's one export: "source". */
+  readonly exportName: string;
+  readonly definition: Definition;
+}
+
+/** The folders that hold components, in the order the docs list them. */
+export const kindFolders = [
+  "sources",
+  "channels",
+  "sinks",
+  "sink-processors",
+  "selectors",
+  "interceptors",
+  "serializers",
+  "deserializers",
+] as const;
+
+/** Every component that ships with the agent: the one value each folder exports. */
+export async function readComponents(root: string): Promise<FoundComponent[]> {
+  const found: FoundComponent[] = [];
+  for (const kindFolder of kindFolders) {
+    const parent = `packages/components/src/${kindFolder}`;
+    for (const name of await folderNames(join(root, parent))) {
+      const folder = `${parent}/${name}`;
+      const module = (await import(pathToFileURL(join(root, folder, "index.ts")).href)) as Record<
+        string,
+        Definition
+      >;
+      const exported = Object.entries(module);
+      const [first] = exported;
+      if (first === undefined || exported.length !== 1) {
+        throw new Error(`${folder}/index.ts exports ${exported.length} values; one is the rule`);
+      }
+      found.push({ folder, exportName: first[0], definition: first[1] });
+    }
+  }
+  return found;
+}
+
+async function folderNames(path: string): Promise<string[]> {
+  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}
