@@ -27,7 +27,7 @@ switch (task) {
     run(process.execPath, [join(root, "scripts/run-tests.mjs"), "unit", "e2e", ...args]);
     break;
   case "bench":
-    run(process.execPath, [join(root, "test/bench/dist/main.js"), ...args]);
+    run(process.execPath, ["--import=tsx", join(root, "test/bench/main.ts"), ...args]);
     break;
   default:
     console.error(`unknown task "${task}": start, test or bench`);

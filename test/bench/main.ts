@@ -1,0 +1,106 @@
+/**
+ * `npm run bench [-- --rounds 5 --seconds 3 --batches 1,100,1000]`: every path and both bare loops
+ * in each round, medians over rounds, ratios made within a round.
+ */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { measureBareSync } from "./bare-sync.ts";
+import { measureChannelPut } from "./durable-put.ts";
+import { type Path, startAgents, startBare } from "./paths.ts";
+import { root, startNode } from "./processes.ts";
+import { printTable, type Sample } from "./table.ts";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    batches: { type: "string", default: "1,100,1000" },
+  },
+});
+const rounds = Number(values.rounds);
+const measureMs = Number(values.seconds) * 1000;
+const warmUpMs = Math.max(1000, measureMs / 2);
+const connections = 2;
+const inFlight = 4;
+
+const samples: Sample[] = [];
+for (const batch of values.batches.split(",").map(Number)) {
+  for (let round = 0; round < rounds; round++) {
+    const take = async (name: string, path: Promise<Path>): Promise<void> => {
+      const sample = await measure(name, batch, round, await path);
+      samples.push(sample);
+      console.error(
+        `batch ${batch} round ${round + 1}: ${name} ${Math.round(sample.eventsPerSecond)} events/s`,
+      );
+    };
+    await take("bare frame-and-count", startBare());
+    await take("avro -> memory -> null", startAgents(1, "memory", batch));
+    await take("two tiers, memory", startAgents(2, "memory", batch));
+    await take("avro -> file -> null", startAgents(1, "file", batch));
+    await take("two tiers, file", startAgents(2, "file", batch));
+    samples.push({
+      name: "bare write + fdatasync",
+      batch,
+      round,
+      eventsPerSecond: await measureBareSync(batch, measureMs),
+    });
+    samples.push({
+      name: "file channel put",
+      batch,
+      round,
+      eventsPerSecond: await measureChannelPut(batch, measureMs),
+    });
+  }
+}
+printTable(samples);
+
+/** Loads a path and measures between the load's marks; then waits until all of it is delivered. */
+async function measure(name: string, batch: number, round: number, path: Path): Promise<Sample> {
+  try {
+    const load = startNode([
+      "--conditions=millrace-source",
+      "--import=tsx",
+      join(root, "test/bench/load.ts"),
+      ...[path.port, batch, connections, inFlight, warmUpMs, measureMs].map(String),
+    ]);
+    await load.line(/^begin/);
+    const cpuBefore = path.agents.map((agent) => agent.usage().cpuSeconds);
+    const deliveredBefore = await path.delivered();
+    const began = performance.now();
+    await load.line(/^end/, measureMs + 20_000);
+    const seconds = (performance.now() - began) / 1000;
+    const usage = path.agents.map((agent) => agent.usage());
+    const delivered = (await path.delivered()) - deliveredBefore;
+    const [json] = await load.line(/^\{.*\}$/);
+    const result = JSON.parse(json) as { events: number; failed: number; total: number };
+    if (result.failed > 0)
+      console.error(`${name}: ${result.failed} events answered FAILED, not counted`);
+    const bare = name.startsWith("bare");
+    const events = bare ? result.events : Math.min(result.events, delivered);
+    const cpu = usage.reduce(
+      (sum, { cpuSeconds }, i) => sum + cpuSeconds - (cpuBefore[i] as number),
+      0,
+    );
+    if (!bare) await drained(path, result.total);
+    return {
+      name,
+      batch,
+      round,
+      eventsPerSecond: events / seconds,
+      cpuSecondsPerMillion: (cpu / events) * 1e6,
+      residentMiB: Math.max(...usage.map(({ residentBytes }) => residentBytes)) / 1024 / 1024,
+    };
+  } finally {
+    await path.stop();
+  }
+}
+
+/** Every event that was acknowledged must come out: a fast path that loses is not fast. */
+async function drained(path: Path, total: number): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while ((await path.delivered()) < total) {
+    if (performance.now() > deadline)
+      throw new Error(`${await path.delivered()} of ${total} events came out`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
