@@ -29,3 +29,4 @@ export * from "./metrics/metrics.ts";
 export * from "./define/options.ts";
 export * from "./define/parse-options.ts";
 export * from "./define/define.ts";
+export * from "./audit/index.ts";
