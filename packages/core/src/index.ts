@@ -13,6 +13,8 @@ export {
 } from "./events/header-edits.ts";
 export type { Runtime } from "./runtime/runtime.ts";
 export * from "./runtime/clock.ts";
+export { settledBy } from "./runtime/deadline.ts";
+export { roundsPerTurn, yieldToEventLoop } from "./runtime/yield.ts";
 export * from "./runtime/random.ts";
 export type * from "./runtime/file-system.ts";
 export * from "./runtime/files.ts";
@@ -22,8 +24,15 @@ export * from "./runtime/log.ts";
 export type { Lifecycle } from "./lifecycle.ts";
 export type * from "./channels/channel.ts";
 export type * from "./channels/channel-selector.ts";
+export {
+  type ChannelProcessorOptions,
+  createChannelProcessor,
+} from "./channels/channel-processor.ts";
 export * from "./sources/source.ts";
+export { createSourceRunner, type SourceRunnerOptions } from "./sources/source-runner.ts";
 export type * from "./sinks/sink.ts";
+export { countDeliveries, type DeliveryCounting } from "./sinks/count-deliveries.ts";
+export { createSinkRunner, type SinkRunner, type SinkRunnerOptions } from "./sinks/sink-runner.ts";
 export * from "./metrics/counters.ts";
 export * from "./metrics/metrics.ts";
 export * from "./define/options.ts";

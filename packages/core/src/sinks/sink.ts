@@ -17,6 +17,11 @@ export interface Sink extends Lifecycle {
    * that was delivered before.
    */
   deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void>;
+  /**
+   * For a sink that keeps `deliver` pending until a file closes: close it now, the runner drains or
+   * stops. Called any number of times; a group passes it on to its members.
+   */
+  flush?(): void;
 }
 
 /** What a sink group may say of a member, for the log and the metrics. */

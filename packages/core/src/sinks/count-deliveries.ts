@@ -1,0 +1,81 @@
+import { DeliveryError, toMillraceError } from "../errors/millrace-error.ts";
+import type { EventBatch } from "../events/event-batch.ts";
+import { countRanges } from "../events/ranges.ts";
+import type { SinkCounters } from "../metrics/counters.ts";
+import { type Histogram, type Metrics, observe } from "../metrics/metrics.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Sink } from "./sink.ts";
+
+export interface DeliveryCounting {
+  readonly counters: SinkCounters;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+/**
+ * The same sink, its deliveries counted: Flume's batch, drain and write counters, the events
+ * delivered, and how long a delivery took by its outcome. The sink runner counts its sink with
+ * this; the members of a group are counted with it by whoever makes the group.
+ */
+export function countDeliveries(sink: Sink, { counters, metrics, clock }: DeliveryCounting): Sink {
+  const delivered = metrics.counter(
+    "millrace_sink_delivered_events_total",
+    "Events that the next hop or the store has.",
+  );
+  const seconds = declareDurations(metrics);
+
+  const countFailure = (thrown: unknown, startedMs: number, givenUp: boolean): void => {
+    const error = toMillraceError(thrown);
+    if (error instanceof DeliveryError) {
+      const settled = countRanges(error.settled);
+      counters.EventDrainSuccessCount += settled;
+      delivered.value += settled;
+    }
+    // Given up is not failed: the batch goes back to its channel.
+    if (givenUp) return;
+    counters.EventWriteFail++;
+    observe(seconds[error.answer], (clock.monotonic() - startedMs) / 1000);
+  };
+
+  return {
+    get batchSize() {
+      return sink.batchSize;
+    },
+    get deliveriesInFlight() {
+      return sink.deliveriesInFlight;
+    },
+    start: (aborted) => sink.start(aborted),
+    stop: (deadline) => sink.stop(deadline),
+    flush: () => sink.flush?.(),
+    async deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
+      if (batch.length < sink.batchSize) counters.BatchUnderflowCount++;
+      else counters.BatchCompleteCount++;
+      counters.EventDrainAttemptCount += batch.length;
+      const startedMs = clock.monotonic();
+      try {
+        await sink.deliver(batch, giveUp);
+      } catch (error) {
+        countFailure(error, startedMs, giveUp.aborted);
+        throw error;
+      }
+      counters.EventDrainSuccessCount += batch.length;
+      delivered.value += batch.length;
+      observe(seconds.ok, (clock.monotonic() - startedMs) / 1000);
+    },
+  };
+}
+
+function declareDurations(
+  metrics: Metrics,
+): Record<"ok" | "retry" | "reject" | "fatal", Histogram> {
+  const duration = (result: string): Histogram =>
+    metrics.histogram("millrace_sink_delivery_seconds", "Time of one delivery, by its outcome.", {
+      result,
+    });
+  return {
+    ok: duration("ok"),
+    retry: duration("retry"),
+    reject: duration("reject"),
+    fatal: duration("fatal"),
+  };
+}
