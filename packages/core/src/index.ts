@@ -12,6 +12,7 @@ export {
   type HeaderEdits,
 } from "./events/header-edits.ts";
 export type { Runtime } from "./runtime/runtime.ts";
+export * from "./runtime/directory-locks.ts";
 export * from "./runtime/clock.ts";
 export { settledBy } from "./runtime/deadline.ts";
 export { roundsPerTurn, yieldToEventLoop } from "./runtime/yield.ts";

@@ -39,6 +39,11 @@ export const errorTable = {
     says: "A channel directory is missing, foreign, or does not belong to this channel.",
     todo: "Mount the disk or correct dataDirs; never delete a channel directory that holds events.",
   },
+  CHANNEL_FORMAT: {
+    answer: "fatal",
+    says: "A channel directory holds something that this version of Millrace cannot read.",
+    todo: "Run the version that wrote it, or drain it there first.",
+  },
   CHANNEL_LOCKED: {
     answer: "fatal",
     says: "Another agent holds the channel's directory.",

@@ -1,4 +1,5 @@
 import type { Clock } from "./clock.ts";
+import type { DirectoryLocks } from "./directory-locks.ts";
 import type { FileSystem } from "./file-system.ts";
 import type { Random } from "./random.ts";
 
@@ -7,4 +8,6 @@ export interface Runtime {
   readonly clock: Clock;
   readonly random: Random;
   readonly files: FileSystem;
+  /** `socketLocks` when left out. */
+  readonly locks?: DirectoryLocks;
 }

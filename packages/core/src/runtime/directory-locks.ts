@@ -1,0 +1,142 @@
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { type FileHandle, open, readdir, stat, unlink } from "node:fs/promises";
+import { connect, createServer, type Server } from "node:net";
+
+/** Keeps two processes out of one directory. */
+export interface DirectoryLocks {
+  /** Takes the directory; undefined when someone holds it. It is free again when its holder dies. */
+  acquire(directory: string): Promise<DirectoryLock | undefined>;
+}
+
+export interface DirectoryLock {
+  release(): Promise<void>;
+}
+
+const namePattern = /^in_use\.[0-9a-f]+\.sock$/;
+const answerWaitMs = 1000;
+const attempts = 40;
+
+/**
+ * A lock is a Unix socket that listens in the directory as `in_use.<random>.sock`: it works across
+ * containers and network namespaces on one machine, and a killed holder leaves only a name that
+ * refuses connections. No name is ever used twice, so there is nothing to take over and no window
+ * in which one contender removes another's:
+ *
+ *   1. listen under a name of one's own;
+ *   2. connect to every other name: one that answers "held" has the lock; one that answers "trying"
+ *      makes both step back and try again; one that refuses is stale and is removed;
+ *   3. the lock is taken when nobody answered and one's own name is still there.
+ *
+ * Of two contenders the one that looks last sees the other, because each listens before it looks.
+ * A name is removed only by a process that listens all the while: its owner, if it was merely slow
+ * to listen, then sees that process or misses its own name, and tries again.
+ */
+export const socketLocks: DirectoryLocks = {
+  async acquire(directory) {
+    const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      for (let attempt = 0; attempt < attempts; attempt++) {
+        const outcome = await contend(socketRoot(directory, handle));
+        if (outcome === "held") break;
+        if (outcome !== "again") return heldLock(outcome, handle);
+        await new Promise((resolve) => setTimeout(resolve, 2 + Math.random() * 20 * (attempt + 1)));
+      }
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    await handle.close();
+    return undefined;
+  },
+};
+
+/** A socket's path may have about 107 bytes; on Linux an open directory has a short one. */
+function socketRoot(directory: string, handle: FileHandle): string {
+  return process.platform === "linux" ? `/proc/self/fd/${handle.fd}` : directory;
+}
+
+function heldLock(server: Server, handle: FileHandle): DirectoryLock {
+  let released: Promise<void> | undefined;
+  return {
+    release() {
+      released ??= new Promise<void>((resolve) => server.close(() => resolve())).then(() =>
+        handle.close(),
+      );
+      return released;
+    },
+  };
+}
+
+async function contend(root: string): Promise<Server | "held" | "again"> {
+  const own = `in_use.${randomBytes(8).toString("hex")}.sock`;
+  let answer = "trying";
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.end(answer);
+  });
+  server.unref();
+  await listen(server, `${root}/${own}`);
+  let outcome: "taken" | "held" | "again" = "taken";
+  for (const name of await readdir(root)) {
+    if (!namePattern.test(name) || name === own) continue;
+    const heard = await ask(`${root}/${name}`);
+    if (heard === "held") outcome = "held";
+    else if (heard === "trying" && outcome === "taken") outcome = "again";
+    else if (heard === "refused") await remove(`${root}/${name}`);
+  }
+  if (outcome === "taken") {
+    answer = "held";
+    if (await exists(`${root}/${own}`)) return server;
+    outcome = "again";
+  }
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  return outcome;
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ path, readableAll: true, writableAll: true }, () => {
+      server.removeListener("error", reject);
+      resolve();
+    });
+  });
+}
+
+/** Whoever accepts but says nothing is a holder too busy to answer. */
+function ask(path: string): Promise<"held" | "trying" | "refused" | "gone"> {
+  return new Promise((resolve) => {
+    let heard = "";
+    const socket = connect(path);
+    const timer = setTimeout(() => socket.destroy(), answerWaitMs);
+    socket.on("data", (bytes: Buffer) => {
+      heard += bytes.toString("latin1");
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED") resolve("refused");
+      if (error.code === "ENOENT") resolve("gone");
+    });
+    socket.on("close", () => {
+      clearTimeout(timer);
+      resolve(heard === "trying" ? "trying" : "held");
+    });
+  });
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
