@@ -1,0 +1,165 @@
+import {
+  type ComponentKind,
+  type Definition,
+  type OptionSpecs,
+  parseOptions,
+  type PartKind,
+  type PartRef,
+} from "@millrace/core";
+import { nearestName } from "./nearest-name.ts";
+import type { Place, Problem } from "./problem.ts";
+import type { Property } from "./read-property-files.ts";
+import type { RegistryIndex } from "./registry-index.ts";
+
+/** A component whose type is known and whose options are whole. */
+export interface ComponentConfig<K extends ComponentKind = ComponentKind> {
+  readonly kind: K;
+  readonly name: string;
+  /** Flume's type name, whichever alias was written. */
+  readonly type: string;
+  readonly definition: Definition<K>;
+  readonly options: never;
+  /** The definitions of the parts that its options name, by prefix. */
+  readonly parts: ReadonlyMap<string, PartConfig>;
+  readonly place: Place;
+}
+
+export interface PartConfig {
+  readonly definition: Definition<PartKind>;
+  readonly options: never;
+  readonly parts: ReadonlyMap<string, PartConfig>;
+}
+
+export interface ComponentGiven {
+  readonly name: string;
+  /** The full key's beginning: `a1.sources.r1.` or `a1.sources.r1.selector.` */
+  readonly prefix: string;
+  readonly place: Place;
+  /** By the key behind the prefix; `type` among them. */
+  readonly properties: ReadonlyMap<string, Property>;
+  /** The type when none is written. */
+  readonly defaultType?: string;
+}
+
+export type Report = (
+  severity: Problem["severity"],
+  place: Place,
+  property: string,
+  message: string,
+) => void;
+
+/**
+ * Finds the component's type and reads its options and parts, reporting every problem. Undefined
+ * when one of them was an error.
+ */
+export async function checkComponent<K extends ComponentKind>(
+  kind: K,
+  given: ComponentGiven,
+  index: RegistryIndex,
+  report: Report,
+): Promise<ComponentConfig<K> | undefined> {
+  const { name, prefix, place } = given;
+  const typeProperty = given.properties.get("type");
+  const type = typeProperty?.value ?? given.defaultType;
+  if (type === undefined) {
+    report("error", place, `${prefix}type`, `is required: the type of the ${kind}`);
+    return undefined;
+  }
+  const entry = index.find(kind, type);
+  if (entry === undefined) {
+    report("error", typeProperty ?? place, `${prefix}type`, index.unknownType(kind, type));
+    return undefined;
+  }
+  const definition = await index.load(kind, entry);
+  const own = new Map(given.properties);
+  own.delete("type");
+  if (!("config" in definition.options)) own.delete("config");
+  const checked = await checkOptions(definition, { prefix, place, properties: own }, index, report);
+  return checked && { kind, name, type: entry.type, definition, place, ...checked };
+}
+
+interface OptionsGiven {
+  readonly prefix: string;
+  readonly place: Place;
+  readonly properties: ReadonlyMap<string, Property>;
+}
+
+async function checkOptions(
+  definition: Definition,
+  { prefix, place, properties }: OptionsGiven,
+  index: RegistryIndex,
+  report: Report,
+): Promise<{ options: never; parts: ReadonlyMap<string, PartConfig> } | undefined> {
+  const values = new Map([...properties].map(([key, { value }]) => [key, value]));
+  const parsed = parseOptions(definition.options, values);
+  const at = (key: string): Place => properties.get(key) ?? place;
+  let whole = parsed.problems.length === 0;
+  for (const { key, message, expected } of parsed.problems) {
+    const text = message === "is required" ? `is required: ${expected}` : message;
+    report("error", at(key), prefix + key, text);
+  }
+  for (const key of parsed.unknownKeys) {
+    const near = nearestKey(key, definition.options);
+    const meant = near === undefined ? "" : `; did you mean ${near}?`;
+    report("warning", at(key), prefix + key, `unknown property${meant}`);
+  }
+  for (const { key, why } of parsed.notes) report("note", at(key), prefix + key, why);
+  if (whole && definition.check !== undefined) {
+    for (const { key, message } of definition.check(parsed.options)) {
+      whole = false;
+      report("error", at(key), prefix + key, message);
+    }
+  }
+  const parts = new Map<string, PartConfig>();
+  for (const [name, spec] of Object.entries(definition.options)) {
+    if (spec.form !== "part") continue;
+    const ref = parsed.options[name] as PartRef;
+    const part = await checkPart(ref, spec.key, { prefix, place, properties }, index, report);
+    if (part === undefined) whole = false;
+    else parts.set(ref.prefix, part);
+  }
+  return whole ? { options: parsed.options as never, parts } : undefined;
+}
+
+async function checkPart(
+  ref: PartRef,
+  key: string,
+  { prefix, place, properties }: OptionsGiven,
+  index: RegistryIndex,
+  report: Report,
+): Promise<PartConfig | undefined> {
+  const at = properties.get(key) ?? place;
+  const entry = index.find(ref.kind, ref.type);
+  if (entry === undefined) {
+    report("error", at, prefix + key, index.unknownType(ref.kind, ref.type));
+    return undefined;
+  }
+  const own = new Map<string, Property>();
+  for (const rest of ref.properties.keys()) {
+    const property = properties.get(ref.prefix + rest);
+    if (property !== undefined) own.set(rest, property);
+  }
+  const definition = await index.load(ref.kind, entry);
+  const given = { prefix: prefix + ref.prefix, place: at, properties: own };
+  const checked = await checkOptions(definition, given, index, report);
+  return checked && { definition, ...checked };
+}
+
+/** The key that was probably meant, with what stands behind a prefix carried over. */
+function nearestKey(key: string, specs: OptionSpecs): string | undefined {
+  const whole = Object.values(specs).filter(({ form }) => form !== "prefix");
+  const meant = nearestName(
+    key,
+    whole.map((spec) => spec.key),
+  );
+  if (meant !== undefined) return meant;
+  for (const spec of Object.values(specs)) {
+    if (spec.form !== "prefix" && spec.form !== "part") continue;
+    const depth = spec.key.split(".").length;
+    const segments = key.split(".");
+    if (segments.length <= depth) continue;
+    if (nearestName(segments.slice(0, depth).join("."), [spec.key]) === undefined) continue;
+    return `${spec.key}.${segments.slice(depth).join(".")}`;
+  }
+  return undefined;
+}

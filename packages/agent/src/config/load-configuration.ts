@@ -1,0 +1,81 @@
+import { type FileSystem, type RegistryEntry, systemRuntime } from "@millrace/core";
+import { createSubstitution } from "../properties/substitute.ts";
+import type { AgentConfiguration, LoadedConfiguration } from "./agent-configuration.ts";
+import { readAgentProperties } from "./agent-properties.ts";
+import { checkAgent } from "./check-agent.ts";
+import type { Report } from "./check-component.ts";
+import { orderProblems, type Problem } from "./problem.ts";
+import { type Property, readPropertyFiles } from "./read-property-files.ts";
+import { createRegistryIndex } from "./registry-index.ts";
+
+export interface ConfigurationRequest {
+  /** Property files; where a key is in several, the later file wins. */
+  readonly files: readonly string[];
+  readonly agent: string;
+  readonly registry: readonly RegistryEntry[];
+  /** `strict`: any error keeps the agent from starting. `lenient`: broken parts are left out. */
+  readonly mode: "strict" | "lenient";
+  /** -D words, for `${sys:...}`. */
+  readonly defines?: ReadonlyMap<string, string>;
+  /** For `${env:...}`; the process's own when not given. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly fileSystem?: FileSystem;
+}
+
+/**
+ * Reads an agent's configuration and checks all of it: nothing is opened, listened on or written.
+ * Never throws for what an operator wrote; the result has every problem at once.
+ */
+export async function loadConfiguration(
+  request: ConfigurationRequest,
+): Promise<LoadedConfiguration> {
+  const { files, agent, registry, mode } = request;
+  const read = await readPropertyFiles(request.fileSystem ?? systemRuntime.files, files);
+  const problems: Problem[] = [...read.problems];
+  const report: Report = (severity, { file, line, column }, property, message) => {
+    problems.push({ severity, file, line, column, property, message });
+  };
+  const { properties, referenced } = substituteAll(read.properties, request, report);
+  const given = readAgentProperties(properties, agent, referenced);
+  // A file that could not be read explains by itself why the agent is not there.
+  const unread = read.problems.some(({ severity, line }) => severity === "error" && line === 0);
+  problems.push(...given.problems.filter(({ file }) => file !== "" || !unread));
+  const { configuration, dropped } = await checkAgent(given, createRegistryIndex(registry), report);
+  const runnable = canRun(configuration);
+  if (!runnable && !problems.some(({ severity }) => severity === "error")) {
+    const place = { file: files[0] ?? "", line: 0, column: 0 };
+    report("error", place, agent, "has nothing to run: it needs a channel, and a source or a sink");
+  }
+  const failed = problems.some(({ severity }) => severity === "error");
+  return {
+    configuration,
+    dropped,
+    problems: orderProblems(problems, files),
+    startable: runnable && (mode === "lenient" || !failed),
+  };
+}
+
+function canRun({ channels, sources, sinks }: AgentConfiguration): boolean {
+  return channels.size > 0 && sources.size + sinks.size > 0;
+}
+
+function substituteAll(
+  raw: ReadonlyMap<string, Property>,
+  { agent, defines = new Map(), env = process.env }: ConfigurationRequest,
+  report: Report,
+): { properties: ReadonlyMap<string, Property>; referenced: ReadonlySet<string> } {
+  const values = new Map([...raw].map(([key, { value }]) => [key, value]));
+  const substitution = createSubstitution({ env, defines, properties: values });
+  const properties = new Map<string, Property>();
+  for (const [key, property] of raw) {
+    const own = key.startsWith(`${agent}.`);
+    const { value, unresolved, problem } = substitution.resolve(key);
+    properties.set(key, { ...property, value: value.trim() });
+    if (!own) continue;
+    if (problem !== undefined) report("error", property, key, problem);
+    for (const reference of new Set(unresolved)) {
+      report("warning", property, key, `${reference} is not defined and stays as it is written`);
+    }
+  }
+  return { properties, referenced: substitution.referenced };
+}
