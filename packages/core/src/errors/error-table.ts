@@ -81,6 +81,11 @@ export const errorTable = {
     says: "A peer sent a message over the frame limit; its connection was closed.",
     todo: "Lower the peer's batch size, or raise maxFrameBytes.",
   },
+  CALL_MALFORMED: {
+    answer: "reject",
+    says: "A peer's call is none of Flume's; it was answered with an error and not processed.",
+    todo: "Check that the peer is a Flume or Millrace sink or client.",
+  },
   RPC_CONNECT_FAILED: {
     answer: "retry",
     says: "No connection to the next hop.",
@@ -105,6 +110,11 @@ export const errorTable = {
     answer: "retry",
     says: "The next hop answered with a system error.",
     todo: "See the next hop's log for the cause.",
+  },
+  RPC_REPLY_MALFORMED: {
+    answer: "retry",
+    says: "The next hop's reply cannot be read, or belongs to no request; the connection was closed.",
+    todo: "Check what listens on that port; the batch is sent again and may arrive twice.",
   },
   RPC_HANDSHAKE_FAILED: {
     answer: "retry",

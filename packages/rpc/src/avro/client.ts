@@ -1,0 +1,317 @@
+import type { EventBatch } from "@millrace/core";
+import {
+  type Clock,
+  type Cursor,
+  type Log,
+  MillraceError,
+  systemErrorCode,
+  type Timer,
+  toMillraceError,
+} from "@millrace/core";
+import assert from "node:assert/strict";
+import { connect, type Socket } from "node:net";
+import { keepAliveDelayMs } from "../tcp/listen.ts";
+import { type AvroMessageName, decodeReply, encodeCall } from "./call.ts";
+import { FrameDecoder } from "./frame.ts";
+import { decodeHandshakeResponse, firstHandshake, handshakeWithText } from "./handshake.ts";
+import { protocolProblem } from "./protocol.ts";
+
+export interface AvroClientOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly connectTimeoutMs: number;
+  /**
+   * From the call to its reply. The first call on a connection, which carries the handshake, may
+   * take the connect timeout when that is longer.
+   */
+  readonly requestTimeoutMs: number;
+  /** Of a reply. */
+  readonly maxFrameBytes: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * One connection to an Avro source, Java's or ours. Calls may overlap; a reply settles the call
+ * whose serial it repeats. Once anything but a reply has gone wrong the client is dead: the owner
+ * makes another.
+ */
+export interface AvroClient {
+  /** Whether it is connected and nothing has gone wrong. */
+  readonly alive: boolean;
+  /** Throws RPC_CONNECT_FAILED. Called once. */
+  connect(): Promise<void>;
+  /**
+   * Resolves when the peer has answered OK: it has stored the batch. Throws
+   *
+   * - RPC_STATUS_FAILED, RPC_SYSTEM_ERROR: the peer said so; the client lives on;
+   * - RPC_TIMEOUT, RPC_CONNECTION_LOST, RPC_HANDSHAKE_FAILED, RPC_REPLY_MALFORMED: the client is
+   *   dead, and whether the batch arrived is not known.
+   */
+  appendBatch(batch: EventBatch): Promise<void>;
+  /** The same for the one event of the batch, as the call `append`. */
+  append(batch: EventBatch): Promise<void>;
+  /** Closes; calls under way throw RPC_CONNECTION_LOST at once. Idempotent. */
+  close(why?: string): void;
+}
+
+export function createAvroClient(options: AvroClientOptions): AvroClient {
+  return new Client(options);
+}
+
+interface Call {
+  readonly name: AvroMessageName;
+  readonly batch: EventBatch;
+  readonly resolve: () => void;
+  readonly reject: (error: MillraceError) => void;
+  readonly deadlineMs: number;
+}
+
+const serialMax = 0x7fff_ffff;
+/** How long one of several addresses of a host is tried before the next. */
+const addressTimeoutMs = 1000;
+const remoteTextMax = 500;
+
+/**
+ *   waiting -> (handshake done, socket takes more) -> sent -> replied
+ *
+ * Until the first reply is there, one call is sent: the handshake it carries may have to be
+ * repeated, and Java's server takes no second one meanwhile.
+ */
+class Client implements AvroClient {
+  readonly #options: AvroClientOptions;
+  readonly #where: string;
+  readonly #decoder: FrameDecoder;
+  #socket: Socket | undefined;
+  #state: "new" | "connecting" | "open" | "dead" = "new";
+  #giveUpConnecting: ((error: MillraceError) => void) | undefined;
+  #handshake: Buffer | undefined = firstHandshake;
+  #sentText = false;
+  #serial = 0;
+  readonly #waiting: Call[] = [];
+  readonly #sent = new Map<number, Call>();
+  #timer: Timer | undefined;
+
+  constructor(options: AvroClientOptions) {
+    this.#options = options;
+    this.#where = `${options.host}:${options.port}`;
+    this.#decoder = new FrameDecoder(options.maxFrameBytes);
+  }
+
+  get alive(): boolean {
+    return this.#state === "open";
+  }
+
+  async connect(): Promise<void> {
+    assert(this.#state === "new", "a client connects once");
+    this.#state = "connecting";
+    const { host, port, clock, connectTimeoutMs } = this.#options;
+    const socket = connect({
+      host,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: keepAliveDelayMs,
+      autoSelectFamilyAttemptTimeout: addressTimeoutMs,
+    });
+    this.#socket = socket;
+    let lastError: Error | undefined;
+    socket.on("error", (error) => {
+      lastError = error;
+    });
+    const timer = clock.setTimer(connectTimeoutMs, () =>
+      this.#fail(this.#connectFailed(`no answer within ${connectTimeoutMs} ms`)),
+    );
+    socket.once("close", () => {
+      const why = lastError === undefined ? "closed by the peer" : reasonOf(lastError);
+      if (this.#state === "connecting") this.#fail(this.#connectFailed(why, lastError));
+      else this.#fail(this.#lost(why, lastError));
+    });
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#giveUpConnecting = reject;
+        socket.once("connect", resolve);
+      });
+    } finally {
+      timer.cancel();
+      this.#giveUpConnecting = undefined;
+    }
+    this.#state = "open";
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("drain", () => this.#pump());
+    this.#options.log.debug(`connected to ${this.#where}`);
+  }
+
+  appendBatch(batch: EventBatch): Promise<void> {
+    return this.#call("appendBatch", batch);
+  }
+
+  append(batch: EventBatch): Promise<void> {
+    assert(batch.length === 1, "append takes one event");
+    return this.#call("append", batch);
+  }
+
+  close(why = "closed on this side"): void {
+    this.#fail(
+      this.#state === "connecting" ? this.#connectFailed(why) : this.#lost(why, undefined),
+    );
+  }
+
+  #call(name: AvroMessageName, batch: EventBatch): Promise<void> {
+    if (this.#state !== "open") return Promise.reject(this.#lost("the client is dead", undefined));
+    const { clock, requestTimeoutMs, connectTimeoutMs } = this.#options;
+    const timeoutMs =
+      this.#handshake === undefined
+        ? requestTimeoutMs
+        : Math.max(requestTimeoutMs, connectTimeoutMs);
+    return new Promise((resolve, reject) => {
+      const deadlineMs = clock.monotonic() + timeoutMs;
+      this.#waiting.push({ name, batch, resolve, reject, deadlineMs });
+      this.#timer ??= clock.setTimer(timeoutMs, () => this.#expire());
+      this.#pump();
+    });
+  }
+
+  /** Sends what may be sent. */
+  #pump(): void {
+    const socket = this.#socket as Socket;
+    while (this.#state === "open" && this.#waiting.length > 0 && !socket.writableNeedDrain) {
+      if (this.#handshake !== undefined && this.#sent.size > 0) return;
+      this.#send(this.#waiting.shift() as Call);
+    }
+  }
+
+  #send(call: Call): void {
+    const socket = this.#socket as Socket;
+    this.#serial = this.#serial === serialMax ? 1 : this.#serial + 1;
+    this.#sent.set(this.#serial, call);
+    const buffers = encodeCall(this.#serial, this.#handshake, call.name, call.batch);
+    // Corked, all of it leaves in one vectored write.
+    socket.cork();
+    for (const buffer of buffers) if (buffer.length > 0) socket.write(buffer);
+    socket.uncork();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#decoder.push(chunk);
+    try {
+      while (this.#state === "open") {
+        const message = this.#decoder.next();
+        if (message === undefined) return;
+        this.#reply(message.serial, message.bytes);
+      }
+    } catch (thrown) {
+      const code = this.#handshake === undefined ? "RPC_REPLY_MALFORMED" : "RPC_HANDSHAKE_FAILED";
+      const error = toMillraceError(thrown);
+      this.#fail(
+        error.code.startsWith("RPC_")
+          ? error
+          : new MillraceError(code, `${this.#where} answered ${error.message}`, { cause: error }),
+      );
+    }
+  }
+
+  /** Settles the call a reply belongs to. Throws what makes the client dead. */
+  #reply(serial: number, bytes: Buffer): void {
+    const call = this.#sent.get(serial);
+    if (call === undefined) {
+      throw new MillraceError(
+        "RPC_REPLY_MALFORMED",
+        `${this.#where} answered request ${serial}, which is not in flight`,
+      );
+    }
+    const cursor: Cursor = { at: 0 };
+    if (this.#handshake !== undefined && !this.#greet(bytes, cursor)) {
+      this.#sent.delete(serial);
+      this.#send(call);
+      return;
+    }
+    const reply = decodeReply(bytes, cursor);
+    this.#sent.delete(serial);
+    if (reply.kind === "error") {
+      const text = reply.text.slice(0, remoteTextMax);
+      call.reject(new MillraceError("RPC_SYSTEM_ERROR", `${this.#where} answered: ${text}`));
+    } else if (reply.status === "OK") {
+      call.resolve();
+    } else {
+      call.reject(
+        new MillraceError(
+          "RPC_STATUS_FAILED",
+          `${this.#where} answered ${reply.status} to ${call.batch.length} events`,
+        ),
+      );
+    }
+    this.#pump();
+  }
+
+  /** Takes the server's half of the handshake; false when the request must be sent again. */
+  #greet(bytes: Buffer, cursor: Cursor): boolean {
+    const { match, serverProtocol, serverHash } = decodeHandshakeResponse(bytes, cursor);
+    if (match !== "BOTH") {
+      const problem =
+        serverProtocol === null
+          ? "it sent no protocol text"
+          : protocolProblem(serverProtocol, "server");
+      if (problem !== undefined) throw this.#handshakeFailed(problem);
+    }
+    if (match === "NONE") {
+      if (this.#sentText) throw this.#handshakeFailed("it does not take our protocol's text");
+      this.#sentText = true;
+      this.#handshake = handshakeWithText(serverHash);
+      return false;
+    }
+    this.#handshake = undefined;
+    return true;
+  }
+
+  #expire(): void {
+    this.#timer = undefined;
+    const nowMs = this.#options.clock.monotonic();
+    let nextMs = Infinity;
+    for (const call of [...this.#sent.values(), ...this.#waiting]) {
+      if (call.deadlineMs <= nowMs) {
+        const message = `${this.#where} did not answer in time (${call.batch.length} events)`;
+        this.#fail(new MillraceError("RPC_TIMEOUT", message));
+        return;
+      }
+      nextMs = Math.min(nextMs, call.deadlineMs);
+    }
+    if (nextMs === Infinity) return;
+    this.#timer = this.#options.clock.setTimer(nextMs - nowMs, () => this.#expire());
+  }
+
+  /** Ends the client: whatever is under way throws `error`. */
+  #fail(error: MillraceError): void {
+    if (this.#state === "dead") return;
+    this.#state = "dead";
+    this.#timer?.cancel();
+    this.#socket?.destroy();
+    this.#giveUpConnecting?.(error);
+    const calls = [...this.#sent.values(), ...this.#waiting];
+    this.#sent.clear();
+    this.#waiting.length = 0;
+    for (const call of calls) call.reject(error);
+  }
+
+  #connectFailed(why: string, cause?: Error): MillraceError {
+    return new MillraceError("RPC_CONNECT_FAILED", `no connection to ${this.#where}: ${why}`, {
+      cause,
+    });
+  }
+
+  #handshakeFailed(why: string): MillraceError {
+    return new MillraceError("RPC_HANDSHAKE_FAILED", `${this.#where} is no Flume source: ${why}`);
+  }
+
+  #lost(why: string, cause: Error | undefined): MillraceError {
+    return new MillraceError(
+      "RPC_CONNECTION_LOST",
+      `the connection to ${this.#where} ended: ${why}`,
+      { cause },
+    );
+  }
+}
+
+function reasonOf(error: Error): string {
+  return systemErrorCode(error) || error.message;
+}
