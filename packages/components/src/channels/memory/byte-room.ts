@@ -1,0 +1,99 @@
+import type { EventBatch, Ranges } from "@millrace/core";
+import type { EventQueue } from "./event-queue.ts";
+import { GatherSlab, gatherSlabBytes, smallPutBytes } from "./gather-slab.ts";
+import { SlabLedger } from "./slab-ledger.ts";
+import type { Room } from "./transactions.ts";
+
+/** The bytes of the channel: what is held, by what, and whether there is room for more. */
+export class ByteRoom {
+  /** Who leaves the queue or comes back to it retains and releases here. */
+  readonly ledger = new SlabLedger();
+  readonly #capacity: number;
+  readonly #queue: EventQueue;
+  #gatherSlab: GatherSlab | undefined;
+
+  constructor(capacity: number, queue: EventQueue) {
+    this.#capacity = capacity;
+    this.#queue = queue;
+  }
+
+  get held(): number {
+    return this.ledger.bytes;
+  }
+
+  /** Holds the bytes, in the slab of small puts where the batch is one. Says whether there was room. */
+  hold(room: Room): boolean {
+    return this.#tryHold(room) || (this.#copyHeadOut() && this.#tryHold(room));
+  }
+
+  giveBack({ batch, bytes, slab }: Room): void {
+    if (slab === undefined) {
+      this.ledger.release(batch);
+    } else {
+      slab.takeBack(bytes);
+      this.ledger.releaseSlab(slab.slab);
+    }
+  }
+
+  /**
+   * Lets go of a batch and keeps some ranges of it, copied where under half of what they would keep
+   * alive is theirs and nothing else needs the rest.
+   */
+  keepRest(batch: EventBatch, ranges: Ranges): EventBatch {
+    const shared = batch.select(ranges);
+    const rest = this.ledger.holdsAlone(batch) ? shared.compact() : shared;
+    this.ledger.retain(rest);
+    this.ledger.release(batch);
+    return rest;
+  }
+
+  clear(): void {
+    this.ledger.clear();
+    this.#gatherSlab = undefined;
+  }
+
+  #tryHold(room: Room): boolean {
+    if (room.bytes < smallPutBytes && room.batch.length > 0) {
+      room.slab = this.#slabFor(room.bytes);
+      if (room.slab !== undefined) return true;
+    }
+    const alive = room.batch.heldBytes;
+    if (alive > room.bytes * 2 || alive > this.#capacity) room.batch = room.batch.copy();
+    this.ledger.retain(room.batch);
+    if (this.held <= this.#capacity) return true;
+    this.ledger.release(room.batch);
+    return false;
+  }
+
+  /** The slab that a small put is copied into. None where a whole slab more would be too much. */
+  #slabFor(bytes: number): GatherSlab | undefined {
+    let target = this.#gatherSlab;
+    if (target === undefined || !target.hasRoom(bytes)) {
+      if (this.held + gatherSlabBytes > this.#capacity) return undefined;
+      target = this.#gatherSlab = new GatherSlab();
+    }
+    this.ledger.retainSlab(target.slab);
+    if (this.held > this.#capacity) {
+      this.ledger.releaseSlab(target.slab);
+      return undefined;
+    }
+    target.promise(bytes);
+    return target;
+  }
+
+  /**
+   * When bytes are short: what takes left of the first batch may keep a whole slab alive. Copies it
+   * out where under half of the slab is live. Says whether that freed anything.
+   */
+  #copyHeadOut(): boolean {
+    const head = this.#queue.head;
+    if (head === undefined || !this.ledger.holdsAlone(head.batch)) return false;
+    const copy = head.batch.compact();
+    if (copy === head.batch) return false;
+    this.ledger.retain(copy);
+    this.ledger.release(head.batch);
+    head.batch = copy;
+    head.gathered = undefined;
+    return true;
+  }
+}
