@@ -258,7 +258,7 @@ export async function loadText(
 
 export { example as fakeExample };
 
-test("the fakes' example passes check, and no fake source is polled", async () => {
+void test("the fakes' example passes check, and no fake source is polled", async () => {
   const world = createFakeWorld();
   const { lines, startable, configuration } = await loadText(example, { world });
   assert.deepEqual(lines, []);

@@ -18,7 +18,7 @@ function withLines(...lines: string[]): string {
 const without = (key: string): string =>
   base.filter((line) => line.split(" ")[0] !== key).join("\n");
 
-test("a complete file is read whole, with no problems (T529, T537, T571)", async () => {
+void test("a complete file is read whole, with no problems (T529, T537, T571)", async () => {
   const { lines, startable, configuration, dropped } = await loadText(fakeExample);
   assert.deepEqual(lines, []);
   assert.equal(startable, true);
@@ -35,7 +35,7 @@ test("a complete file is read whole, with no problems (T529, T537, T571)", async
   } as unknown);
 });
 
-test("lists name several of each kind, in their order (T538, T540, T541, T542)", async () => {
+void test("lists name several of each kind, in their order (T538, T540, T541, T542)", async () => {
   const { configuration, lines } = await loadText(`
     a1.sources = r2   r1
     a1.channels = c1 c2
@@ -322,7 +322,7 @@ const oneProblem: { name: string; text: string; want: string; severity?: "warnin
 ];
 
 for (const { name, text, want, severity } of oneProblem) {
-  test(`the configuration's check reports ${name}`, async () => {
+  void test(`the configuration's check reports ${name}`, async () => {
     const { lines, problems, startable } = await loadText(text);
     assert.deepEqual(lines, [want]);
     assert.equal(problems[0]?.severity, severity ?? "error");
@@ -330,7 +330,7 @@ for (const { name, text, want, severity } of oneProblem) {
   });
 }
 
-test("all problems come at once, by line, whatever they are of", async () => {
+void test("all problems come at once, by line, whatever they are of", async () => {
   const { lines, startable } = await loadText(
     withLines(
       "a1.sinks = k1 k9",
@@ -350,7 +350,7 @@ test("all problems come at once, by line, whatever they are of", async () => {
   assert.equal(startable, false);
 });
 
-test("an agent that is not there is answered with those that are", async () => {
+void test("an agent that is not there is answered with those that are", async () => {
   const text = "a1.sources = r1\na3.channels = c1\nx.y = 1";
   const { problems, startable } = await loadText(text, { agent: "a2" });
   assert.equal(startable, false);
@@ -360,14 +360,14 @@ test("an agent that is not there is answered with those that are", async () => {
   );
 });
 
-test("other agents of the file are left alone", async () => {
+void test("other agents of the file are left alone", async () => {
   const { lines } = await loadText(
     `${fakeExample}\na2.sources = r9\na2.sources.r9.type = nonsense`,
   );
   assert.deepEqual(lines, []);
 });
 
-test("a later file wins, property by property (T573)", async () => {
+void test("a later file wins, property by property (T573)", async () => {
   const { configuration, lines } = await loadText([fakeExample, "a1.sources.r1.port = 9\n"]);
   assert.deepEqual(lines, []);
   assert.equal(
@@ -376,7 +376,7 @@ test("a later file wins, property by property (T573)", async () => {
   );
 });
 
-test("problems of several files come in the order of the files", async () => {
+void test("problems of several files come in the order of the files", async () => {
   const { lines } = await loadText([
     `${fakeExample}\na1.sources.r1.bnd = x`,
     "a1.sources.r1.batchsze = 9\n",
@@ -387,7 +387,7 @@ test("problems of several files come in the order of the files", async () => {
   ]);
 });
 
-test("values refer to the environment, to -D words and to plain properties (T575)", async () => {
+void test("values refer to the environment, to -D words and to plain properties (T575)", async () => {
   const text = withLines(
     "host = h-${env:ZONE}",
     "a1.sources.r1.bind = ${host}",
@@ -411,7 +411,7 @@ const unreadable: { path: string; want: RegExp }[] = [
   { path: "flume.yaml", want: /^only Java properties files are read/ },
 ];
 for (const { path, want } of unreadable) {
-  test(`a configuration that cannot be read is one problem: ${path}`, async () => {
+  void test(`a configuration that cannot be read is one problem: ${path}`, async () => {
     const registry = fakeRegistry();
     const loaded = await loadConfiguration({
       files: [path],

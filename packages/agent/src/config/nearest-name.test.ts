@@ -18,16 +18,16 @@ const cases: { given: string; want: string | undefined }[] = [
   { given: "", want: undefined },
 ];
 for (const { given, want } of cases) {
-  test(`the name nearest to "${given}" is ${want ?? "none"}`, () =>
+  void test(`the name nearest to "${given}" is ${want ?? "none"}`, () =>
     assert.equal(nearestName(given, names), want));
 }
 
-test("a suggestion is a question, or nothing", () => {
+void test("a suggestion is a question, or nothing", () => {
   assert.equal(didYouMean("prot", names), "; did you mean port?");
   assert.equal(didYouMean("keytab", names), "");
 });
 
-test("distance is a metric on what edits it counts", () => {
+void test("distance is a metric on what edits it counts", () => {
   const word = fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 7 });
   fc.assert(
     fc.property(word, word, fc.nat(6), (a, b, at) => {

@@ -60,7 +60,7 @@ const groupErrors: { name: string; text: string; want: string }[] = [
   },
 ];
 for (const { name, text, want } of groupErrors) {
-  test(`a sink group is refused for ${name}`, async () => {
+  void test(`a sink group is refused for ${name}`, async () => {
     const { problems, lines, startable } = await loadText(text);
     const errors = lines.filter((_, i) => problems[i]?.severity === "error");
     assert.deepEqual(errors, [want]);
@@ -68,13 +68,13 @@ for (const { name, text, want } of groupErrors) {
   });
 }
 
-test("a group of one sink needs no type", async () => {
+void test("a group of one sink needs no type", async () => {
   const { configuration, lines } = await loadText(group("k1"));
   assert.deepEqual(lines, []);
   assert.equal(configuration.groups.get("g1")?.processor.type, "default");
 });
 
-test("two channels of one agent do not share directories", async () => {
+void test("two channels of one agent do not share directories", async () => {
   const file = wide.replaceAll(".type = memory", ".type = file");
   const shared = await loadText(file);
   assert.equal(
@@ -146,7 +146,7 @@ const lenient: {
   },
 ];
 for (const { name, text, left, dropped } of lenient) {
-  test(`in lenient mode ${name}`, async () => {
+  void test(`in lenient mode ${name}`, async () => {
     const loaded = await loadText(text, { mode: "lenient" });
     const { channels, sources, sinks, groups } = loaded.configuration;
     assert.deepEqual(
@@ -168,7 +168,7 @@ for (const { name, text, left, dropped } of lenient) {
   });
 }
 
-test("batches as large as the channel's transactions fit (T570)", async () => {
+void test("batches as large as the channel's transactions fit (T570)", async () => {
   const text = `${fakeExample}\na1.channels.c1.transactionCapacity = 7\na1.sinks.k1.batch-size = 7\na1.sources.r1.batchSize = 7`;
   assert.deepEqual((await loadText(text)).lines, []);
 });
@@ -182,7 +182,7 @@ const nothing: { name: string; text: string }[] = [
   { name: "an empty agent", text: "a1.channels =\n" },
 ];
 for (const { name, text } of nothing) {
-  test(`an agent with ${name} does not start in either mode`, async () => {
+  void test(`an agent with ${name} does not start in either mode`, async () => {
     for (const mode of ["strict", "lenient"] as const) {
       const { startable, problems } = await loadText(text, { mode });
       assert.equal(startable, false);
@@ -196,7 +196,7 @@ const oneEnd: { name: string; text: string }[] = [
   { name: "no sinks (T547)", text: fakeExample.replace("a1.sinks = k1", "") },
 ];
 for (const { name, text } of oneEnd) {
-  test(`an agent with ${name} starts`, async () => {
+  void test(`an agent with ${name} starts`, async () => {
     assert.equal((await loadText(text)).startable, true);
   });
 }

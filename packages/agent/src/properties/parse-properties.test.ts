@@ -88,10 +88,10 @@ const cases: { name: string; text: string; want: [string, string][] }[] = [
 ];
 
 for (const { name, text, want } of cases) {
-  test(`in a properties text ${name}`, () => assert.deepEqual(pairs(text), want));
+  void test(`in a properties text ${name}`, () => assert.deepEqual(pairs(text), want));
 }
 
-test("positions are those of the natural line, across continuations and comments", () => {
+void test("positions are those of the natural line, across continuations and comments", () => {
   const { lines } = parseProperties("# one\n  a1.sources = r1 \\\n     r2\n\nb =\\\n  value\nc=\n");
   assert.deepEqual(
     lines.map(({ keyAt, valueAt }) => [keyAt, valueAt]),
@@ -112,7 +112,7 @@ test("positions are those of the natural line, across continuations and comments
   );
 });
 
-test("a malformed unicode escape is a problem with its place, and the other lines are read", () => {
+void test("a malformed unicode escape is a problem with its place, and the other lines are read", () => {
   const { lines, problems } = parseProperties("a=1\nb=x\\u00g1\nc=3");
   assert.deepEqual(
     lines.map(({ key }) => key),
@@ -137,7 +137,7 @@ function write(key: string, value: string): string {
   return `${escape(key)} = ${escape(value)}`;
 }
 
-test("what is written with every escape is read back unchanged", () => {
+void test("what is written with every escape is read back unchanged", () => {
   const entry = fc.tuple(
     fc.string({ unit: "binary", minLength: 1 }),
     fc.string({ unit: "binary" }),
@@ -157,7 +157,7 @@ test("what is written with every escape is read back unchanged", () => {
   );
 });
 
-test("no text makes the parser throw, and every line it reports lies in the text", () => {
+void test("no text makes the parser throw, and every line it reports lies in the text", () => {
   const piece = fc.constantFrom(
     "\\",
     "\\u",

@@ -52,7 +52,7 @@ const cases: { name: string; value: string; more?: Record<string, string>; want:
 ];
 
 for (const { name, value, more, want } of cases) {
-  test(`in substitution ${name}`, () =>
+  void test(`in substitution ${name}`, () =>
     assert.deepEqual(resolve(value, more), { value: want, unresolved: [] }));
 }
 
@@ -64,11 +64,11 @@ const unresolved: { name: string; value: string; left: string[] }[] = [
 ];
 
 for (const { name, value, left } of unresolved) {
-  test(`${name} stays as it is written, and is reported`, () =>
+  void test(`${name} stays as it is written, and is reported`, () =>
     assert.deepEqual(resolve(value), { value, unresolved: left }));
 }
 
-test("a bare name is an environment variable only with Flume's resolver property (T576, T577, T578)", () => {
+void test("a bare name is an environment variable only with Flume's resolver property (T576, T577, T578)", () => {
   assert.deepEqual(resolve("${NAME} ${HOST}").unresolved, ["${NAME}", "${HOST}"]);
   const resolver = "org.apache.flume.node.EnvVarResolverProperties";
   const with_ = new Map([["propertiesImplementation", resolver]]);
@@ -76,23 +76,23 @@ test("a bare name is an environment variable only with Flume's resolver property
   assert.equal(resolve("${NAME}", { NAME: "property" }, with_).value, "property");
 });
 
-test("a circle of properties is a problem that names the way round", () => {
+void test("a circle of properties is a problem that names the way round", () => {
   const result = resolve("${a}", { a: "${b}", b: "${a}" });
   assert.equal(result.problem, "refers to itself: subject -> a -> b -> a");
   assert.equal(result.value, "${a}");
 });
 
-test("a text that doubles with every step is refused before it fills the memory", () => {
+void test("a text that doubles with every step is refused before it fills the memory", () => {
   const more: Record<string, string> = { v0: "x".repeat(64) };
   for (let i = 1; i < 30; i++) more[`v${i}`] = `\${v${i - 1}}\${v${i - 1}}`;
   assert.match(resolve("${v29}", more).problem ?? "", /grows over 1048576 characters/);
 });
 
-test("deep nesting is refused instead of exhausting the stack", () => {
+void test("deep nesting is refused instead of exhausting the stack", () => {
   assert.match(resolve("${".repeat(5000) + "}".repeat(5000)).problem ?? "", /nested more than 50/);
 });
 
-test("references say which properties are used as variables", () => {
+void test("references say which properties are used as variables", () => {
   const properties = new Map([
     ["a1.x", "${common.host}"],
     ["common.host", "h"],

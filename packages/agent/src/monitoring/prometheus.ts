@@ -1,0 +1,129 @@
+import type { CounterGroup, Histogram } from "@millrace/core";
+import {
+  collectDefaultMetrics,
+  Counter,
+  Gauge,
+  type Histogram as PrometheusHistogram,
+  Registry,
+} from "prom-client";
+import type { Family, MetricsRegistry, Sample } from "./metrics-registry.ts";
+
+/** What a Prometheus server is given. */
+export interface PrometheusExporter {
+  readonly contentType: string;
+  /** The text of everything as it is now. */
+  render(): Promise<string>;
+  /** Ends the observation of the process. */
+  close(): void;
+}
+
+/** Flume's own reporter leaves these out, or cannot show them. */
+const notExported: ReadonlySet<string> = new Set(["ChannelFillPercentage", "Closed"]);
+const flumeGauges: ReadonlySet<string> = new Set([
+  "ChannelSize",
+  "ChannelCapacity",
+  "OpenConnectionCount",
+  "Open",
+  "Unhealthy",
+]);
+
+/**
+ * Shows the agent's metrics under their own names, Flume's counters as `Flume_<name>` with their one
+ * label `component`, and the process itself (memory, event loop). Numbers are read by the callbacks
+ * of a scrape, never copied between scrapes.
+ */
+export function createPrometheusExporter(
+  registry: MetricsRegistry,
+  groups: () => readonly CounterGroup[],
+): PrometheusExporter {
+  const processRegistry = new Registry();
+  collectDefaultMetrics({ register: processRegistry });
+  return {
+    contentType: processRegistry.contentType,
+    async render() {
+      const scrape = new Registry();
+      for (const family of registry.families.values()) register(family, scrape);
+      for (const family of flumeFamilies(groups())) register(family, scrape);
+      return (await scrape.metrics()) + (await processRegistry.metrics());
+    },
+    close() {
+      processRegistry.clear();
+    },
+  };
+}
+
+function register({ name, help, kind, samples }: Family, into: Registry): void {
+  const labelNames = [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))];
+  const common = { name, help, labelNames, registers: [into] };
+  switch (kind) {
+    case "counter":
+      new Counter({
+        ...common,
+        collect() {
+          for (const { labels, value } of numbers(samples)) this.inc(labels, value);
+        },
+      });
+      break;
+    case "gauge":
+      new Gauge({
+        ...common,
+        collect() {
+          for (const { labels, value } of numbers(samples)) this.set(labels, value);
+        },
+      });
+      break;
+    case "histogram":
+      into.registerMetric(histogramMetric(name, help, samples));
+      break;
+  }
+}
+
+function* numbers(samples: readonly Sample[]) {
+  for (const { labels, read } of samples) {
+    const value = read();
+    if (typeof value === "number") yield { labels: { ...labels }, value };
+  }
+}
+
+/** prom-client's histogram counts observations itself; ours has the counts. */
+function histogramMetric(
+  name: string,
+  help: string,
+  samples: readonly Sample[],
+): PrometheusHistogram {
+  const get = () => ({ name, help, type: "histogram", values: samples.flatMap(histogramLines) });
+  return { name, help, get: () => Promise.resolve(get()) } as unknown as PrometheusHistogram;
+
+  function histogramLines({ labels, read }: Sample) {
+    const { bounds, counts, sum } = read() as Histogram;
+    let below = 0;
+    const buckets = counts.map((count, index) => {
+      below += count;
+      const le = index < bounds.length ? String(bounds[index]) : "+Inf";
+      return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: below };
+    });
+    return [
+      ...buckets,
+      { metricName: `${name}_sum`, labels: { ...labels }, value: sum },
+      { metricName: `${name}_count`, labels: { ...labels }, value: below },
+    ];
+  }
+}
+
+function flumeFamilies(groups: readonly CounterGroup[]): Family[] {
+  const families = new Map<string, Family & { samples: Sample[] }>();
+  for (const group of groups) {
+    for (const [attribute, value] of Object.entries(group.read())) {
+      if (notExported.has(attribute)) continue;
+      const gauge = flumeGauges.has(attribute);
+      const name = `Flume_${attribute}${gauge ? "" : "_total"}`;
+      let family = families.get(name);
+      if (family === undefined) {
+        family = { name, help: name, kind: gauge ? "gauge" : "counter", samples: [] };
+        families.set(name, family);
+      }
+      family.samples.push({ labels: { component: group.name }, read: () => Number(value) });
+    }
+  }
+  return [...families.values()];
+}
