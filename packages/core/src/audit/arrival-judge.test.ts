@@ -140,17 +140,21 @@ test("a repeated run of lines keeps the order, in the same output and in another
   assert.equal(duplicates, 5);
 });
 
-test("lines before a mark that have not arrived are counted without those behind it", () => {
+test("lines before a mark are asked for without those behind it", () => {
   const judge = createArrivalJudge();
   const ends = issue(judge, "a", 5);
   judge.acknowledge("a", ends[2] as number);
-  const marks = judge.acknowledgedMarks();
+  const issued = judge.marks("issued");
+  const acknowledged = judge.marks("acknowledged");
   arrive(judge, "c1", "a", 0, 2);
+  assert.deepEqual(judge.outstanding(acknowledged), { unacknowledged: 0, missing: 1 });
+  assert.deepEqual(judge.outstanding(issued), { unacknowledged: 2, missing: 3 });
+  assert.equal(judge.verdict(acknowledged).missing, 1);
+  assert.equal(judge.verdict().missing, 3);
   judge.acknowledge("a", ends[4] as number);
-  assert.equal(judge.missingBefore(marks), 1);
-  assert.equal(judge.missingBefore(judge.acknowledgedMarks()), 3);
   arrive(judge, "c1", "a", 1);
-  assert.equal(judge.missingBefore(marks), 0);
+  assert.deepEqual(judge.outstanding(acknowledged), { unacknowledged: 0, missing: 0 });
+  assert.deepEqual(judge.outstanding(issued), { unacknowledged: 0, missing: 2 });
 });
 
 test("a stream set aside is not judged, before nor after", () => {

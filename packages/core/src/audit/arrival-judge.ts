@@ -18,12 +18,16 @@ export interface ArrivalJudge {
   /** The stream can not be judged any more, and why: its file was replaced under the source. */
   setAside(stream: string, reason: string): void;
   totals(): ArrivalTotals;
-  /** For each stream how many lines are acknowledged now: for a later `missingBefore`. */
-  acknowledgedMarks(): ReadonlyMap<string, number>;
-  /** How many lines before the marks have not arrived. */
-  missingBefore(marks: ReadonlyMap<string, number>): number;
-  verdict(): ArrivalVerdict;
+  /** A mark in each stream: behind what is issued, or acknowledged, now. */
+  marks(what: "issued" | "acknowledged"): Marks;
+  /** How many lines before the marks are not acknowledged, and how many have not arrived. */
+  outstanding(marks: Marks): { readonly unacknowledged: number; readonly missing: number };
+  /** With marks: only lines before them are asked for. */
+  verdict(marks?: Marks): ArrivalVerdict;
 }
+
+/** Stream to a number of lines. */
+export type Marks = ReadonlyMap<string, number>;
 
 export interface ArrivalTotals {
   readonly issued: number;
@@ -133,12 +137,17 @@ export function createArrivalJudge(): ArrivalJudge {
     return { issued, acknowledged, arrived, distinct, duplicates };
   }
 
-  function missingLines(): { missing: number; acknowledged: number; listed: MissingLine[] } {
+  function missingLines(marks: Marks): {
+    missing: number;
+    acknowledged: number;
+    listed: MissingLine[];
+  } {
     let missing = 0;
     let acknowledged = 0;
     const listed: MissingLine[] = [];
     for (const [name, stream] of streams) {
-      for (let index = stream.arrivedThrough; index < stream.ledger.count; index++) {
+      const end = Math.min(marks.get(name) ?? 0, stream.ledger.count);
+      for (let index = stream.arrivedThrough; index < end; index++) {
         if (stream.arrived.has(index)) continue;
         missing++;
         const promised = index < stream.acknowledged;
@@ -154,6 +163,15 @@ export function createArrivalJudge(): ArrivalJudge {
       }
     }
     return { missing, acknowledged, listed };
+  }
+
+  function marks(what: "issued" | "acknowledged"): Marks {
+    return new Map(
+      [...streams].map(([name, { ledger, acknowledged }]) => [
+        name,
+        what === "issued" ? ledger.count : acknowledged,
+      ]),
+    );
   }
 
   return {
@@ -183,20 +201,16 @@ export function createArrivalJudge(): ArrivalJudge {
       streams.delete(name);
     },
     totals,
-    acknowledgedMarks: () =>
-      new Map([...streams].map(([name, { acknowledged }]) => [name, acknowledged])),
-    missingBefore(marks) {
-      let missing = 0;
-      for (const [name, stream] of streams) {
-        const end = marks.get(name) ?? 0;
-        for (let index = stream.arrivedThrough; index < end; index++) {
-          if (!stream.arrived.has(index)) missing++;
-        }
+    marks,
+    outstanding(marks) {
+      let unacknowledged = 0;
+      for (const [name, end] of marks) {
+        unacknowledged += Math.max(0, end - (streams.get(name)?.acknowledged ?? end));
       }
-      return missing;
+      return { unacknowledged, missing: missingLines(marks).missing };
     },
-    verdict() {
-      const { missing, acknowledged: missingAcknowledged, listed } = missingLines();
+    verdict(upTo = marks("issued")) {
+      const { missing, acknowledged: missingAcknowledged, listed } = missingLines(upTo);
       const disordered = outOfOrder(streams);
       return {
         ...totals(),

@@ -3,6 +3,7 @@ export {
   type ArrivalTotals,
   type ArrivalVerdict,
   createArrivalJudge,
+  type Marks,
   type MissingLine,
 } from "./arrival-judge.ts";
 export {
@@ -13,3 +14,4 @@ export {
 } from "./arrival-lines.ts";
 export { createLineTail, type LineTail } from "./line-tail.ts";
 export { createOutputTail, type OutputTail } from "./output-tail.ts";
+export { parsePositions } from "./positions.ts";
