@@ -31,11 +31,16 @@ function malformed(what: string, at: number): MillraceError {
 /** Reads one zigzag varint of at most 35 bits; throws EVENT_MALFORMED past `end` or over 5 bytes. */
 export function readLong(bytes: Uint8Array, cursor: Cursor, end: number): number {
   let at = cursor.at;
-  if (at < end) {
+  if (at + 1 < end) {
     const first = bytes[at] as number;
     if (first < 0x80) {
       cursor.at = at + 1;
       return (first >>> 1) ^ -(first & 1);
+    }
+    const second = bytes[at + 1] as number;
+    if (second < 0x80) {
+      cursor.at = at + 2;
+      return (((first & 0x7f) | (second << 7)) >>> 1) ^ -(first & 1);
     }
   }
   let value = 0;
@@ -107,11 +112,70 @@ export function skipEvent(bytes: Uint8Array, cursor: Cursor, end: number): void 
     const count = readBlockCount(bytes, cursor, end);
     if (count === 0) break;
     for (let i = 0; i < count; i++) {
-      skipBytes(bytes, cursor, end, "header name");
-      skipBytes(bytes, cursor, end, "header value");
+      skipShort(bytes, cursor, end, "header name");
+      skipShort(bytes, cursor, end, "header value");
     }
   }
   skipBytes(bytes, cursor, end, "body");
+}
+
+/** `skipBytes` for what is mostly under 64 bytes: small enough that the engine inlines it. */
+function skipShort(bytes: Uint8Array, cursor: Cursor, end: number, what: string): void {
+  const at = cursor.at;
+  if (at < end) {
+    const first = bytes[at] as number;
+    if (first < 0x80 && (first & 1) === 0) {
+      const after = at + 1 + (first >>> 1);
+      if (after <= end) {
+        cursor.at = after;
+        return;
+      }
+    }
+  }
+  skipBytes(bytes, cursor, end, what);
+}
+
+/**
+ * A walk over the headers of an event: where the header lies that `nextHeader` has just found. One
+ * is reused for many events, so that looking for a header makes no object.
+ */
+export interface HeaderWalk extends Cursor {
+  /** Headers left in the block that `at` stands in. */
+  left: number;
+  entryStart: number;
+  nameStart: number;
+  nameEnd: number;
+  valueStart: number;
+  valueEnd: number;
+}
+
+export function createHeaderWalk(): HeaderWalk {
+  return { at: 0, left: 0, entryStart: 0, nameStart: 0, nameEnd: 0, valueStart: 0, valueEnd: 0 };
+}
+
+/** Puts the walk at the start of an event. */
+export function beginHeaders(walk: HeaderWalk, start: number): void {
+  walk.at = start;
+  walk.left = 0;
+}
+
+/**
+ * Moves to the next header, in order. When there is none, `entryStart` is where the zero stands
+ * that ends the map, and `at` is at the body.
+ */
+export function nextHeader(bytes: Uint8Array, walk: HeaderWalk, end: number): boolean {
+  if (walk.left === 0) {
+    walk.entryStart = walk.at;
+    walk.left = readBlockCount(bytes, walk, end);
+    if (walk.left === 0) return false;
+  }
+  walk.left--;
+  walk.entryStart = walk.at;
+  walk.nameStart = skipBytes(bytes, walk, end, "header name");
+  walk.nameEnd = walk.at;
+  walk.valueStart = skipBytes(bytes, walk, end, "header value");
+  walk.valueEnd = walk.at;
+  return true;
 }
 
 /** Calls `visit` with the byte spans of each header, in order; leaves the cursor at the body. */
@@ -127,31 +191,39 @@ export function eachHeader(
     valueEnd: number,
   ) => void,
 ): void {
-  for (;;) {
-    const count = readBlockCount(bytes, cursor, end);
-    if (count === 0) return;
-    for (let i = 0; i < count; i++) {
-      const entryStart = cursor.at;
-      const nameStart = skipBytes(bytes, cursor, end, "header name");
-      const nameEnd = cursor.at;
-      const valueStart = skipBytes(bytes, cursor, end, "header value");
-      visit(entryStart, nameStart, nameEnd, valueStart, cursor.at);
-    }
+  const walk = createHeaderWalk();
+  beginHeaders(walk, cursor.at);
+  while (nextHeader(bytes, walk, end)) {
+    visit(walk.entryStart, walk.nameStart, walk.nameEnd, walk.valueStart, walk.valueEnd);
   }
+  cursor.at = walk.at;
+}
+
+/** Whether the name of the header that the walk is at is this one. */
+export function nameIs(bytes: Uint8Array, walk: HeaderWalk, name: Uint8Array): boolean {
+  const start = walk.nameStart;
+  const length = walk.nameEnd - start;
+  if (length !== name.length) return false;
+  // By hand: names are short, and Buffer.compare costs as much as the rest of the walk.
+  for (let i = 0; i < length; i++) {
+    if (bytes[start + i] !== name[i]) return false;
+  }
+  return true;
 }
 
 /** Decodes the event in `[start, end)`. The body is a view, not a copy. */
 export function decodeEvent(bytes: Buffer, start: number, end: number): Event {
   const headers = new Map<string, string>();
-  const cursor = { at: start };
-  eachHeader(bytes, cursor, end, (_entry, nameStart, nameEnd, valueStart, valueEnd) => {
+  const walk = createHeaderWalk();
+  beginHeaders(walk, start);
+  while (nextHeader(bytes, walk, end)) {
     headers.set(
-      bytes.toString("utf8", nameStart, nameEnd),
-      bytes.toString("utf8", valueStart, valueEnd),
+      bytes.toString("utf8", walk.nameStart, walk.nameEnd),
+      bytes.toString("utf8", walk.valueStart, walk.valueEnd),
     );
-  });
-  const body = skipBytes(bytes, cursor, end, "body");
-  return { headers, body: bytes.subarray(body, cursor.at) };
+  }
+  const body = skipBytes(bytes, walk, end, "body");
+  return { headers, body: bytes.subarray(body, walk.at) };
 }
 
 /** The bytes of a header map, ready to stand before many bodies. */

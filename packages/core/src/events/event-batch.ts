@@ -1,16 +1,9 @@
 import assert from "node:assert/strict";
-import { MillraceError } from "../errors/millrace-error.ts";
-import {
-  type Cursor,
-  decodeEvent,
-  eachHeader,
-  eventBytesMin,
-  readLong,
-  skipEvent,
-} from "./avro-event.ts";
+import { beginHeaders, createHeaderWalk, decodeEvent, nameIs, nextHeader } from "./avro-event.ts";
 import type { Event } from "./event.ts";
 import { EventBatchBuilder } from "./event-batch-builder.ts";
-import type { Ranges } from "./ranges.ts";
+import { countRanges, type Ranges } from "./ranges.ts";
+import { scanEventArray, scanEvents } from "./scan-events.ts";
 
 /**
  * Events `from..to` of a slab. `offsets` has one entry more than the slab has events: event i lies
@@ -40,6 +33,9 @@ export class EventBatch implements Iterable<Event> {
   readonly length: number;
   readonly origin: Origin | undefined;
   readonly #runs: readonly Run[];
+  /** The run that `#locate` found last, and the position of its first event. */
+  #foundRun = 0;
+  #foundBase = 0;
 
   private constructor(runs: readonly Run[], length: number, origin?: Origin) {
     this.#runs = runs;
@@ -76,23 +72,8 @@ export class EventBatch implements Iterable<Event> {
     count: number,
     origin?: Origin,
   ): EventBatch {
-    if (count * eventBytesMin > end - start) {
-      throw new MillraceError(
-        "EVENT_MALFORMED",
-        `${count} events cannot fit in ${end - start} bytes`,
-      );
-    }
-    const offsets = new Uint32Array(count + 1);
-    const cursor: Cursor = { at: start };
-    offsets[0] = start;
-    for (let i = 0; i < count; i++) {
-      skipEvent(slab, cursor, end);
-      offsets[i + 1] = cursor.at;
-    }
-    if (cursor.at !== end) {
-      throw new MillraceError("EVENT_MALFORMED", `${end - cursor.at} bytes behind the last event`);
-    }
-    return EventBatch.fromSlab(slab, offsets, origin);
+    const found = scanEvents(slab, start, end, count);
+    return EventBatch.fromSlab(found.slab, found.offsets, origin);
   }
 
   /**
@@ -101,31 +82,8 @@ export class EventBatch implements Iterable<Event> {
    * a zero. Throws EVENT_MALFORMED.
    */
   static scanArray(slab: Buffer, start: number, end: number): EventBatch {
-    const cursor: Cursor = { at: start };
-    const blocks: EventBatch[] = [];
-    for (;;) {
-      let count = readLong(slab, cursor, end);
-      if (count === 0) break;
-      if (count < 0) {
-        count = -count;
-        readLong(slab, cursor, end);
-      }
-      const left = end - cursor.at;
-      if (count * eventBytesMin > left) {
-        throw new MillraceError("EVENT_MALFORMED", `${count} events cannot fit in ${left} bytes`);
-      }
-      const offsets = new Uint32Array(count + 1);
-      offsets[0] = cursor.at;
-      for (let i = 0; i < count; i++) {
-        skipEvent(slab, cursor, end);
-        offsets[i + 1] = cursor.at;
-      }
-      blocks.push(EventBatch.fromSlab(slab, offsets));
-    }
-    if (cursor.at !== end) {
-      throw new MillraceError("EVENT_MALFORMED", `${end - cursor.at} bytes behind the last event`);
-    }
-    return EventBatch.join(blocks);
+    const found = scanEventArray(slab, start, end);
+    return EventBatch.fromSlab(found.slab, found.offsets);
   }
 
   /**
@@ -133,16 +91,19 @@ export class EventBatch implements Iterable<Event> {
    * batch continues the one before it.
    */
   static join(batches: readonly EventBatch[]): EventBatch {
-    if (batches.length === 1) return batches[0] as EventBatch;
+    const filled = batches.filter(({ length }) => length > 0);
+    const [first] = filled;
+    if (first === undefined) return EventBatch.empty;
+    if (filled.length === 1) return first;
     const runs: Run[] = [];
     let length = 0;
-    let origin = batches[0]?.origin;
-    for (const batch of batches) {
+    let origin = first.origin;
+    for (const batch of filled) {
       if (origin !== undefined && !continues(origin, length, batch.origin)) origin = undefined;
-      runs.push(...batch.#runs);
+      for (const run of batch.#runs) runs.push(run);
       length += batch.length;
     }
-    return length === 0 ? EventBatch.empty : new EventBatch(runs, length, origin);
+    return new EventBatch(runs, length, origin);
   }
 
   get runs(): readonly Run[] {
@@ -183,21 +144,16 @@ export class EventBatch implements Iterable<Event> {
   headerAt(index: number, name: Buffer): string | undefined {
     const { run, position } = this.#locate(index);
     const { slab } = run;
-    let start = -1;
-    let end = -1;
-    const cursor = { at: offset(run, position) };
-    eachHeader(
-      slab,
-      cursor,
-      offset(run, position + 1),
-      (_entry, nameStart, nameEnd, valueStart, valueEnd) => {
-        if (nameEnd - nameStart !== name.length) return;
-        if (slab.compare(name, 0, name.length, nameStart, nameEnd) !== 0) return;
-        start = valueStart;
-        end = valueEnd;
-      },
-    );
-    return start < 0 ? undefined : slab.toString("utf8", start, end);
+    const end = offset(run, position + 1);
+    let valueStart = -1;
+    let valueEnd = -1;
+    beginHeaders(walk, offset(run, position));
+    while (nextHeader(slab, walk, end)) {
+      if (!nameIs(slab, walk, name)) continue;
+      valueStart = walk.valueStart;
+      valueEnd = walk.valueEnd;
+    }
+    return valueStart < 0 ? undefined : slab.toString("utf8", valueStart, valueEnd);
   }
 
   *[Symbol.iterator](): Iterator<Event> {
@@ -237,9 +193,30 @@ export class EventBatch implements Iterable<Event> {
     return new EventBatch(runs, to - from, origin);
   }
 
-  /** The events in the ranges, in order, sharing slabs. */
+  /** The events in the ranges, in order, sharing slabs, in O(runs + ranges). */
   select(ranges: Ranges): EventBatch {
-    return EventBatch.join(ranges.map(({ from, to }) => this.slice(from, to)));
+    const only = ranges[0];
+    if (ranges.length === 1 && only !== undefined) return this.slice(only.from, only.to);
+    const runs: Run[] = [];
+    let length = 0;
+    let next = 0;
+    let base = 0;
+    for (const { slab, offsets, from, to } of this.#runs) {
+      const after = base + to - from;
+      for (; next < ranges.length; next++) {
+        const range = ranges[next] as Ranges[number];
+        const start = Math.max(range.from, base);
+        const end = Math.min(range.to, after);
+        if (start < end) {
+          runs.push({ slab, offsets, from: from + start - base, to: from + end - base });
+          length += end - start;
+        }
+        if (range.to > after) break;
+      }
+      base = after;
+    }
+    assert(length === countRanges(ranges), `ranges outside of ${this.length} events`);
+    return length === 0 ? EventBatch.empty : new EventBatch(runs, length);
   }
 
   /** The events for which `keep` holds, sharing slabs. */
@@ -294,17 +271,25 @@ export class EventBatch implements Iterable<Event> {
     return this.length > 0 && this.byteLength * 2 < this.heldBytes ? this.copy() : this;
   }
 
+  /** Finds an event's run, from the last one found on: looking at all in order takes O(length). */
   #locate(index: number): { run: Run; position: number } {
     assert(index >= 0 && index < this.length, `event ${index} of ${this.length}`);
-    let rest = index;
-    for (const run of this.#runs) {
-      const size = run.to - run.from;
-      if (rest < size) return { run, position: run.from + rest };
-      rest -= size;
+    if (index < this.#foundBase) {
+      this.#foundRun = 0;
+      this.#foundBase = 0;
+    }
+    for (; this.#foundRun < this.#runs.length; this.#foundRun++) {
+      const run = this.#runs[this.#foundRun] as Run;
+      const position = run.from + index - this.#foundBase;
+      if (position < run.to) return { run, position };
+      this.#foundBase += run.to - run.from;
     }
     assert.fail("runs are shorter than the batch");
   }
 }
+
+/** Reused by `headerAt`, which calls nothing that could call it again. */
+const walk = createHeaderWalk();
 
 function offset(run: Run, position: number): number {
   return run.offsets[position] as number;
