@@ -1,0 +1,25 @@
+import { defineInterceptor } from "@millrace/core";
+import { options } from "./options.ts";
+
+export const interceptor = defineInterceptor({
+  type: "static",
+  aliases: ["org.apache.flume.interceptor.StaticInterceptor$Builder"],
+  summary: "Sets one header to one value on every event.",
+  options,
+  guarantee: { atLeastOnce: true },
+  example: `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1
+a1.sources.r1.interceptors = i1
+a1.sources.r1.interceptors.i1.type = static
+a1.sources.r1.interceptors.i1.key = datacenter
+a1.sources.r1.interceptors.i1.value = berlin-1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+`,
+  create: async (values) => (await import("./static.ts")).createStaticInterceptor(values),
+});

@@ -1,0 +1,25 @@
+import { defineInterceptor } from "@millrace/core";
+import { options } from "./options.ts";
+
+export const interceptor = defineInterceptor({
+  type: "timestamp",
+  aliases: ["org.apache.flume.interceptor.TimestampInterceptor$Builder"],
+  summary: "Sets a header to the time at which the event was received.",
+  options,
+  guarantee: { atLeastOnce: true },
+  example: `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1
+a1.sources.r1.interceptors = i1
+a1.sources.r1.interceptors.i1.type = timestamp
+a1.sources.r1.interceptors.i1.preserveExisting = true
+a1.channels.c1.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+`,
+  create: async (values, context) =>
+    (await import("./timestamp.ts")).createTimestampInterceptor(values, context),
+});

@@ -1,0 +1,24 @@
+import { defineSerializer } from "@millrace/core";
+import { options } from "./options.ts";
+
+export const serializer = defineSerializer({
+  type: "text",
+  aliases: ["org.apache.flume.serialization.BodyTextEventSerializer$Builder"],
+  summary: "Writes the body of each event, a line each; headers are left out.",
+  options,
+  guarantee: { atLeastOnce: true },
+  example: `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = file_roll
+a1.sinks.k1.channel = c1
+a1.sinks.k1.sink.directory = /var/log/millrace
+a1.sinks.k1.sink.serializer = text
+a1.sinks.k1.sink.serializer.appendNewline = true
+`,
+  create: async (values) => (await import("./text.ts")).createTextSerializer(values),
+});
