@@ -95,15 +95,17 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
   async function becomesReady(started: ChildProcess): Promise<boolean> {
     const deadline = clock.monotonic() + readyWithinMs;
     while (clock.monotonic() < deadline && state === "starting" && child === started) {
-      if ((await get("/readyz"))?.ok === true) return true;
+      if ((await get("/readyz")) !== undefined) return true;
       await sleep(clock, 50);
     }
     return false;
   }
 
-  async function get(path: string): Promise<Response | undefined> {
+  /** The body of a good answer; undefined for any other, or none. */
+  async function get(path: string): Promise<string | undefined> {
     try {
-      return await fetch(url + path, { signal: AbortSignal.timeout(2_000) });
+      const response = await fetch(url + path, { signal: AbortSignal.timeout(2_000) });
+      return response.ok ? await response.text() : undefined;
     } catch {
       return undefined;
     }
@@ -148,9 +150,10 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
     },
     async poll() {
       const asked = child;
-      const response = state === "up" ? await get("/metrics") : undefined;
-      if (response?.ok !== true) return;
-      const reading = parseReading(await response.json(), clock.monotonic());
+      if (state !== "up") return;
+      const [json, prometheus] = await Promise.all([get("/metrics"), get("/metrics/prometheus")]);
+      if (json === undefined || prometheus === undefined) return;
+      const reading = parseReading(JSON.parse(json), prometheus, clock.monotonic());
       if (child === asked) readings = [...readings, reading].slice(-readingsKept);
     },
     destroy: () => signal("SIGKILL"),

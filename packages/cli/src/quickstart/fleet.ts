@@ -248,7 +248,7 @@ function rowOf(agent: Agent, state: string): TierRow {
     name: agent.name,
     ...ratesOf(agent.readings),
     held: agent.facts.held,
-    oldestSeconds: undefined,
+    oldestSeconds: agent.readings.at(-1)?.oldestSeconds,
     state,
   };
 }

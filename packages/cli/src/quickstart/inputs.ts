@@ -125,4 +125,4 @@ const escapeRegex = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g
 
 /** As a value in a properties file: backslashes doubled, and no `${` that would be replaced. */
 const escapeProperty = (text: string): string =>
-  text.replaceAll("\\", "\\\\").replaceAll("${", "$${");
+  text.replaceAll("\\", "\\\\").replaceAll("${", () => "$${");

@@ -25,7 +25,9 @@ async function main(): Promise<number> {
   const listeners: ((command: Command) => void)[] = [];
   let quits = 0;
   const give = (command: Command): void => {
-    if (command === "quit" && ++quits > 1) process.exit(interruptedCode);
+    const atOnce = listeners.length === 0 || quits > 0;
+    if (command === "quit" && atOnce) process.exit(interruptedCode);
+    if (command === "quit") quits++;
     for (const listener of listeners) listener(command);
   };
   const stopListening = listenToKeys(process.stdin, give);

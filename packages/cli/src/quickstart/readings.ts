@@ -4,6 +4,8 @@ export interface Reading {
   readonly accepted: number;
   readonly delivered: number;
   readonly held: number;
+  /** Of what its channels hold; undefined when they hold nothing. */
+  readonly oldestSeconds: number | undefined;
   /** Delivered by each sink. */
   readonly bySink: ReadonlyMap<string, number>;
 }
@@ -13,8 +15,8 @@ export interface Rates {
   readonly outPerSecond: number;
 }
 
-/** Flume's JSON: `CHANNEL.disk` and the like to attributes, all of them text. */
-export function parseReading(json: unknown, atMs: number): Reading {
+/** From Flume's JSON, `CHANNEL.disk` and the like to attributes that are text, and Prometheus' lines. */
+export function parseReading(json: unknown, prometheus: string, atMs: number): Reading {
   const groups = Object.entries(json as Record<string, Record<string, string>>);
   const sum = (kind: string, attribute: string): number =>
     groups
@@ -25,6 +27,7 @@ export function parseReading(json: unknown, atMs: number): Reading {
     accepted: sum("SOURCE", "EventAcceptedCount"),
     delivered: sum("SINK", "EventDrainSuccessCount"),
     held: sum("CHANNEL", "ChannelSize"),
+    oldestSeconds: oldestOf(prometheus),
     bySink: new Map(
       groups
         .filter(([name]) => name.startsWith("SINK."))
@@ -34,6 +37,14 @@ export function parseReading(json: unknown, atMs: number): Reading {
         ]),
     ),
   };
+}
+
+function oldestOf(prometheus: string): number | undefined {
+  const samples = prometheus.matchAll(
+    /^millrace_channel_oldest_event_age_seconds(?:\{[^\n]*\})? (\S+)$/gm,
+  );
+  const ages = [...samples].map(([, value]) => Number(value)).filter(Number.isFinite);
+  return ages.length === 0 ? undefined : Math.max(...ages);
 }
 
 function numberOf(attributes: Record<string, string>, name: string): number {

@@ -25,7 +25,7 @@ function arrive(judge: ArrivalJudge, output: string, stream: string, ...indexes:
   }
 }
 
-test("every line that was issued and arrived once is judged clean", () => {
+void test("every line that was issued and arrived once is judged clean", () => {
   const judge = createArrivalJudge();
   const ends = issue(judge, "a", 3);
   issue(judge, "b", 1);
@@ -48,7 +48,7 @@ test("every line that was issued and arrived once is judged clean", () => {
   assert.deepEqual([complaints, missingLines, setAside.size], [[], [], 0]);
 });
 
-test("a missing line is named with its file, line number, offset, and whether it was promised", () => {
+void test("a missing line is named with its file, line number, offset, and whether it was promised", () => {
   const judge = createArrivalJudge();
   const ends = issue(judge, "access.log", 4);
   judge.acknowledge("access.log", ends[1] as number);
@@ -62,7 +62,7 @@ test("a missing line is named with its file, line number, offset, and whether it
   ]);
 });
 
-test("an acknowledgement inside a line does not cover it, and none goes back", () => {
+void test("an acknowledgement inside a line does not cover it, and none goes back", () => {
   const judge = createArrivalJudge();
   const ends = issue(judge, "a", 3);
   judge.acknowledge("a", (ends[1] as number) + 5);
@@ -74,7 +74,7 @@ test("an acknowledgement inside a line does not cover it, and none goes back", (
   assert.equal(judge.totals().acknowledged, 3);
 });
 
-test("duplicates are counted in one output and across outputs", () => {
+void test("duplicates are counted in one output and across outputs", () => {
   const judge = createArrivalJudge();
   issue(judge, "a", 3);
   arrive(judge, "c1", "a", 0, 1, 0, 1);
@@ -83,7 +83,7 @@ test("duplicates are counted in one output and across outputs", () => {
   assert.deepEqual([arrived, distinct, duplicates, missing], [6, 3, 3, 0]);
 });
 
-test("a line that was never written is unknown", () => {
+void test("a line that was never written is unknown", () => {
   const judge = createArrivalJudge();
   issue(judge, "a", 2);
   arrive(judge, "c1", "a", 0, 1, 7);
@@ -98,7 +98,7 @@ test("a line that was never written is unknown", () => {
   ]);
 });
 
-test("a line whose bytes changed does not count as arrived", () => {
+void test("a line whose bytes changed does not count as arrived", () => {
   const judge = createArrivalJudge();
   judge.issue("a", Buffer.from("hello"), 6);
   judge.arrive("c1", { stream: "a", index: 0, body: Buffer.from("hellO") }, "out/1-1:1");
@@ -107,7 +107,7 @@ test("a line whose bytes changed does not count as arrived", () => {
   assert.deepEqual(complaints, ["out/1-1:1: not the bytes of a line 1"]);
 });
 
-test("a numbered line shows by itself that a byte of it was changed", () => {
+void test("a numbered line shows by itself that a byte of it was changed", () => {
   const line = numbered("a", 12);
   assert.deepEqual(parseNumberedLine(line), { stream: "a", index: 12, body: line });
   for (let at = 0; at < line.length; at++) {
@@ -118,7 +118,7 @@ test("a numbered line shows by itself that a byte of it was changed", () => {
   }
 });
 
-test("a line that comes first behind a later one of its stream is out of order", () => {
+void test("a line that comes first behind a later one of its stream is out of order", () => {
   const judge = createArrivalJudge();
   issue(judge, "a", 4);
   issue(judge, "b", 1);
@@ -130,7 +130,7 @@ test("a line that comes first behind a later one of its stream is out of order",
   assert.deepEqual(complaints, ["c1:1: a line 2 came first behind a later line"]);
 });
 
-test("a repeated run of lines keeps the order, in the same output and in another", () => {
+void test("a repeated run of lines keeps the order, in the same output and in another", () => {
   const judge = createArrivalJudge();
   issue(judge, "a", 6);
   arrive(judge, "c1", "a", 0, 1, 2, 1, 2, 3);
@@ -140,7 +140,7 @@ test("a repeated run of lines keeps the order, in the same output and in another
   assert.equal(duplicates, 5);
 });
 
-test("lines before a mark are asked for without those behind it", () => {
+void test("lines before a mark are asked for without those behind it", () => {
   const judge = createArrivalJudge();
   const ends = issue(judge, "a", 5);
   judge.acknowledge("a", ends[2] as number);
@@ -157,7 +157,7 @@ test("lines before a mark are asked for without those behind it", () => {
   assert.deepEqual(judge.outstanding(issued), { unacknowledged: 0, missing: 2 });
 });
 
-test("a stream set aside is not judged, before nor after", () => {
+void test("a stream set aside is not judged, before nor after", () => {
   const judge = createArrivalJudge();
   issue(judge, "a", 2);
   issue(judge, "b", 2);
@@ -171,7 +171,7 @@ test("a stream set aside is not judged, before nor after", () => {
   assert.deepEqual([...setAside], [["a", "replaced"]]);
 });
 
-test("a line with taildir's headers is found by the file and the offset it began at", () => {
+void test("a line with taildir's headers is found by the file and the offset it began at", () => {
   const judge = createArrivalJudge();
   const file = "/var/log/é }, byteoffset=3/syslog";
   judge.issue(file, Buffer.from("first"), 6);
@@ -192,13 +192,13 @@ for (const line of [
   "{byteoffset=1} x",
   "{file=a, byteoffset=x} y",
 ]) {
-  test(`"${line}" does not say which line it is`, () => {
+  void test(`"${line}" does not say which line it is`, () => {
     assert.equal(parseHeadedLine(Buffer.from(line)), undefined);
     assert.equal(parseNumberedLine(Buffer.from(line)), undefined);
   });
 }
 
-test("a million lines are judged in a few dozen megabytes", () => {
+void test("a million lines are judged in a few dozen megabytes", () => {
   const judge = createArrivalJudge();
   const body = Buffer.from("a line of some length, the same every time");
   const before = process.memoryUsage().arrayBuffers;

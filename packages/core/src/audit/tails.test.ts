@@ -14,7 +14,7 @@ async function directory(t: TestContext): Promise<string> {
   return path;
 }
 
-test("the splitter finds the same lines and offsets however the bytes are cut", () => {
+void test("the splitter finds the same lines and offsets however the bytes are cut", () => {
   const text = Buffer.from("one\n\ntwo\r\nthr\ree\nunfinished");
   const want = [
     ["one", 0, 4],
@@ -35,7 +35,7 @@ test("the splitter finds the same lines and offsets however the bytes are cut", 
   }
 });
 
-test("a line tail reads what was gained, and a half line once it is whole", async (t) => {
+void test("a line tail reads what was gained, and a half line once it is whole", async (t) => {
   const path = join(await directory(t), "app.log");
   const tail = createLineTail(nodeFileSystem, path);
   const found: string[] = [];
@@ -51,7 +51,7 @@ test("a line tail reads what was gained, and a half line once it is whole", asyn
   assert.deepEqual(found, ["0-4 one", "4-8 two", "8-14 three"]);
 });
 
-test("a line tail stops when its file shrinks or is another one", async (t) => {
+void test("a line tail stops when its file shrinks or is another one", async (t) => {
   const folder = await directory(t);
   for (const damage of ["truncated", "rotated"]) {
     const path = join(folder, damage);
@@ -71,7 +71,7 @@ test("a line tail stops when its file shrinks or is another one", async (t) => {
   }
 });
 
-test("an output tail reads files in the order they were made and sees torn last lines", async (t) => {
+void test("an output tail reads files in the order they were made and sees torn last lines", async (t) => {
   const folder = await directory(t);
   const output: OutputTail = createOutputTail(nodeFileSystem, join(folder, "out"));
   const found: string[] = [];

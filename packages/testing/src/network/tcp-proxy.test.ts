@@ -67,7 +67,7 @@ async function roundTrip({ client, server }: Ends): Promise<void> {
   await waitFor("the question", () => server.received().length > before);
 }
 
-test("pass forwards both ways and counts bytes and connections", async (t) => {
+void test("pass forwards both ways and counts bytes and connections", async (t) => {
   const { proxy, client, server } = await connected(t);
   client.socket.write("hello");
   await received(server, "hello");
@@ -86,7 +86,7 @@ test("pass forwards both ways and counts bytes and connections", async (t) => {
   assert.equal(proxy.openConnections, 1);
 });
 
-test("pass moves more than the sockets buffer, unchanged", async (t) => {
+void test("pass moves more than the sockets buffer, unchanged", async (t) => {
   const { client, server } = await connected(t);
   const text = "0123456789abcdef".repeat(1 << 18);
   client.socket.end(text);
@@ -94,7 +94,7 @@ test("pass moves more than the sockets buffer, unchanged", async (t) => {
   assert.equal(server.received() === text, true);
 });
 
-test("cut resets both ends of every connection, and new ones are accepted", async (t) => {
+void test("cut resets both ends of every connection, and new ones are accepted", async (t) => {
   const { proxy, client, server } = await connected(t);
   assert.equal(proxy.cut(), 1);
   await waitFor("both resets", () => client.failure() !== "" && server.failure() !== "");
@@ -105,7 +105,7 @@ test("cut resets both ends of every connection, and new ones are accepted", asyn
   await within("a new connection", once(again.socket, "connect"));
 });
 
-test("refuse turns new connections away, keeps open ones, and pass brings the port back", async (t) => {
+void test("refuse turns new connections away, keeps open ones, and pass brings the port back", async (t) => {
   const { proxy, client, server } = await connected(t);
   const { port } = proxy;
   await proxy.setMode("refuse");
@@ -119,7 +119,7 @@ test("refuse turns new connections away, keeps open ones, and pass brings the po
   await within("a new connection", once(dial(t, port).socket, "connect"));
 });
 
-test("stall forwards nothing either way and resumes with everything that waited", async (t) => {
+void test("stall forwards nothing either way and resumes with everything that waited", async (t) => {
   const { proxy, client, server } = await connected(t);
   await proxy.setMode("stall");
   const before = { ...proxy.counters };
@@ -140,7 +140,7 @@ test("stall forwards nothing either way and resumes with everything that waited"
   );
 });
 
-test("swallow-replies drops what the server says, and that connection is reset afterwards", async (t) => {
+void test("swallow-replies drops what the server says, and that connection is reset afterwards", async (t) => {
   const ends = await connected(t);
   const { proxy, client, server } = ends;
   await proxy.setMode("swallow-replies");
@@ -154,7 +154,7 @@ test("swallow-replies drops what the server says, and that connection is reset a
   await waitFor("the reset", () => client.failure() === "ECONNRESET");
 });
 
-test("a delay hands chunks on later, in order, and the end behind them", async (t) => {
+void test("a delay hands chunks on later, in order, and the end behind them", async (t) => {
   const { proxy, client, server } = await connected(t);
   proxy.setDelay(40);
   const sent = performance.now();
@@ -168,7 +168,7 @@ test("a delay hands chunks on later, in order, and the end behind them", async (
   assert.equal(server.received(), "one two three");
 });
 
-test("a half close ends one way only", async (t) => {
+void test("a half close ends one way only", async (t) => {
   const { proxy, client, server } = await connected(t);
   proxy.halfClose("server");
   await waitFor("the server's end", () => server.ended());
@@ -177,7 +177,7 @@ test("a half close ends one way only", async (t) => {
   assert.equal(client.ended(), false);
 });
 
-test("an end in order reaches the other side, and nothing stays behind", async (t) => {
+void test("an end in order reaches the other side, and nothing stays behind", async (t) => {
   const { proxy, client, server } = await connected(t);
   client.socket.end("bye");
   await waitFor("the end", () => server.ended());
@@ -188,7 +188,7 @@ test("an end in order reaches the other side, and nothing stays behind", async (
   assert.equal(client.failure() + server.failure(), "");
 });
 
-test("a target that is down resets the client", async (t) => {
+void test("a target that is down resets the client", async (t) => {
   const { port } = await target(t);
   const proxy = await createTcpProxy({ host: "127.0.0.1", port });
   t.after(() => proxy.close());
@@ -202,7 +202,7 @@ test("a target that is down resets the client", async (t) => {
   await waitFor("the reset", () => client.failure() === "ECONNRESET");
 });
 
-test("close is idempotent and resets what is open", async (t) => {
+void test("close is idempotent and resets what is open", async (t) => {
   const { proxy, client } = await connected(t);
   await within("close", proxy.close());
   await within("close again", proxy.close());

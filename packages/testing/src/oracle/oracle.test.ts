@@ -56,7 +56,7 @@ async function chain(t: TestContext): Promise<Chain> {
 
 const demands: Demands = { lines: 11, faults: 2, duplicates: 1, tornLinesMax: 0 };
 
-test("a run that keeps every promise and contained what it should is reported in one line", async (t) => {
+void test("a run that keeps every promise and contained what it should is reported in one line", async (t) => {
   const { oracle, lines, out, acknowledge, freshLine } = await chain(t);
   oracle.fault("kill edge");
   oracle.fault("kill edge");
@@ -113,7 +113,7 @@ const sabotages: {
 ];
 
 for (const { name, damage, complaint } of sabotages) {
-  test(`the oracle refuses ${name}`, async (t) => {
+  void test(`the oracle refuses ${name}`, async (t) => {
     const made = await chain(t);
     made.oracle.fault("cut");
     made.oracle.fault("cut");
@@ -131,7 +131,7 @@ const idle: { name: string; change: Partial<Demands>; complaint: RegExp }[] = [
 ];
 
 for (const { name, change, complaint } of idle) {
-  test(`a run with ${name} is no proof`, async (t) => {
+  void test(`a run with ${name} is no proof`, async (t) => {
     const { oracle, lines, out, acknowledge, freshLine } = await chain(t);
     oracle.fault("cut");
     oracle.fault("stall");
@@ -142,7 +142,7 @@ for (const { name, change, complaint } of idle) {
   });
 }
 
-test("a run without a fresh line after the faults is no proof", async (t) => {
+void test("a run without a fresh line after the faults is no proof", async (t) => {
   const { oracle, lines, out, acknowledge } = await chain(t);
   await out("c1", ...lines);
   await acknowledge(1e6);
@@ -152,7 +152,7 @@ test("a run without a fresh line after the faults is no proof", async (t) => {
   );
 });
 
-test("a fresh line that does not get through is named, acknowledged or not", async (t) => {
+void test("a fresh line that does not get through is named, acknowledged or not", async (t) => {
   const { oracle, lines, out, freshLine } = await chain(t);
   await out("c1", ...lines, lines[0] ?? "");
   await freshLine();
@@ -162,7 +162,7 @@ test("a fresh line that does not get through is named, acknowledged or not", asy
   await assert.rejects(oracle.check(demands), /never got through: .*"lineNumber":11/);
 });
 
-test("a position file that is missing or half written acknowledges nothing", async (t) => {
+void test("a position file that is missing or half written acknowledges nothing", async (t) => {
   const folder = await tempDirectory(t);
   const path = join(folder, "positions.json");
   assert.equal((await readPositions(path)).size, 0);
@@ -172,7 +172,7 @@ test("a position file that is missing or half written acknowledges nothing", asy
   assert.deepEqual([...(await readPositions(path))], [["/a/b.log", 40]]);
 });
 
-test("a steady writer goes on until it is stopped, and the judge knows every line", async (t) => {
+void test("a steady writer goes on until it is stopped, and the judge knows every line", async (t) => {
   const folder = await tempDirectory(t);
   const oracle = createOracle({ positionFile: join(folder, "none"), outputs: { c1: folder } });
   const writer = await createNumberedWriter({

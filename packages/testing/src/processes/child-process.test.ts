@@ -7,7 +7,7 @@ import { type Child, startChild } from "./child-process.ts";
 const node = (script: string): readonly string[] => [process.execPath, "-e", script];
 const forever = "setInterval(() => {}, 1000);";
 
-test("a child's output of both streams and its exit code are kept", async (t) => {
+void test("a child's output of both streams and its exit code are kept", async (t) => {
   const script =
     "console.log('out ' + process.env.WORD); console.error('err'); process.exitCode = 3";
   const child = startChild(t, { command: node(script), environment: { WORD: "hello" } });
@@ -18,19 +18,19 @@ test("a child's output of both streams and its exit code are kept", async (t) =>
   child.signal("SIGKILL");
 });
 
-test("says waits for a text, and fails with the output when the child ends without it", async (t) => {
+void test("says waits for a text, and fails with the output when the child ends without it", async (t) => {
   const child = startChild(t, { command: node(`setTimeout(() => console.log("ready 7"), 20)`) });
   await child.says(/ready \d/);
   await assert.rejects(child.says("never"), /ended with .*before never; its output:\nready 7/s);
 });
 
-test("a program that does not exist shows as an exit", async (t) => {
+void test("a program that does not exist shows as an exit", async (t) => {
   const child = startChild(t, { command: ["/does/not/exist"] });
   assert.deepEqual(await child.exited(), { code: null, signal: null });
   assert.match(child.output(), /cannot start: .*ENOENT/);
 });
 
-test("a signal reaches what the child started, too", async (t) => {
+void test("a signal reaches what the child started, too", async (t) => {
   const inner = `console.log("inner " + process.pid); ${forever}`;
   const script = `require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(inner)}], { stdio: "inherit" }); ${forever}`;
   const child = startChild(t, { command: node(script) });
@@ -41,7 +41,7 @@ test("a signal reaches what the child started, too", async (t) => {
   await waitFor("the inner process to end", () => !alive(pid));
 });
 
-test("a child that runs on ends with its test", async (t) => {
+void test("a child that runs on ends with its test", async (t) => {
   let child: Child | undefined;
   await t.test("starts one", async (inner) => {
     child = startChild(inner, { command: node(`console.log("up"); ${forever}`) });
@@ -50,7 +50,7 @@ test("a child that runs on ends with its test", async (t) => {
   assert.deepEqual(child?.exit, { code: null, signal: "SIGKILL" });
 });
 
-test("a program of this project is named by absolute paths, whatever the working directory", () => {
+void test("a program of this project is named by absolute paths, whatever the working directory", () => {
   const words = programCommand("cli/main");
   assert.equal(words[0], process.execPath);
   assert.match(words.at(-1) ?? "", /^\/.*packages\/cli\/(src\/main\.ts|dist\/main\.js)$/);
