@@ -1,0 +1,27 @@
+import { defineSelector } from "@millrace/core";
+import { options } from "./options.ts";
+
+export const selector = defineSelector({
+  type: "replicating",
+  aliases: ["org.apache.flume.channel.ReplicatingChannelSelector"],
+  summary: "Sends every event to every channel of the source. The default.",
+  options,
+  guarantee: { atLeastOnce: true },
+  example: `
+a1.sources = r1
+a1.channels = c1 c2
+a1.sinks = k1 k2
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1 c2
+a1.sources.r1.selector.type = replicating
+a1.sources.r1.selector.optional = c2
+a1.channels.c1.type = memory
+a1.channels.c2.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+a1.sinks.k2.type = null
+a1.sinks.k2.channel = c2
+`,
+  create: async (values, context) =>
+    (await import("./replicating.ts")).createReplicatingSelector(values, context),
+});
