@@ -11,6 +11,7 @@ export * from "./contracts/lifecycle-contract.ts";
 export * from "./contracts/numbered-events.ts";
 export * from "./contracts/sink-contract.ts";
 export * from "./contracts/source-contract.ts";
+export * from "./contracts/wire-events.ts";
 export * from "./network/tcp-proxy.ts";
 export * from "./oracle/numbered-writer.ts";
 export * from "./oracle/oracle.ts";
