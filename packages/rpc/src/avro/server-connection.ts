@@ -44,6 +44,7 @@ export class AvroServerConnection {
   #activeAtMs: number;
   #messageSinceMs: number | undefined;
   #lastReply: Buffer | undefined;
+  #malformedLogged = false;
 
   constructor(socket: Socket, shared: ConnectionShared) {
     this.#socket = socket;
@@ -151,9 +152,7 @@ export class AvroServerConnection {
 
   #start(request: Request): void {
     if (request.kind === "answer") {
-      if (request.error !== undefined) {
-        this.#shared.observer.requestMalformed?.(request.error, this.peer);
-      }
+      if (request.error !== undefined) this.#countMalformed(request.error);
       this.#write(request.reply);
       return;
     }
@@ -192,13 +191,20 @@ export class AvroServerConnection {
     if (this.#socket.writable) this.#socket.write(reply);
   }
 
-  /** Closes for what the peer sent, once what it sent before is answered. */
-  #refuse(error: MillraceError): void {
-    this.#shared.log.warn(`connection of ${this.peer} closed: ${error.message}`, {
+  /** Counts every message that could not be read; the log has the first of each connection. */
+  #countMalformed(error: MillraceError): void {
+    this.#shared.observer.requestMalformed?.(error, this.peer);
+    if (this.#malformedLogged) return;
+    this.#malformedLogged = true;
+    this.#shared.log.warn(`${this.peer} sent what cannot be read: ${error.message}`, {
       code: error.code,
       peer: this.peer,
     });
-    this.#shared.observer.requestMalformed?.(error, this.peer);
+  }
+
+  /** Closes for what the peer sent, once what it sent before is answered. */
+  #refuse(error: MillraceError): void {
+    this.#countMalformed(error);
     // A peer whose frames are right and only too large can be told. It may not have been greeted.
     if (error.code === "FRAME_TOO_LARGE") {
       const handshake = this.#session.connected ? Buffer.alloc(0) : handshakeBoth;
