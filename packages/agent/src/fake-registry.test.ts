@@ -87,6 +87,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         bind === "nowhere" && port > 0 ? [{ key: "bind", message: "cannot be nowhere" }] : [],
       batchSize: ({ batchSize }) => batchSize,
       create: async (_options, context) => {
+        await step(`make ${context.name}`);
         world.sources.set(context.name, context);
         return lifecycle(context.name);
       },
@@ -105,6 +106,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
       },
       transactionCapacity: ({ transactionCapacity }) => transactionCapacity as number,
       create: async ({ capacity }, { name, counters, runtime }) => {
+        await step(`make ${name}`);
         const made = createArrayChannel(runtime.clock, {
           name,
           durable,
@@ -137,6 +139,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
       },
       batchSize: ({ batchSize }) => batchSize,
       create: async ({ batchSize, serializer }, context) => {
+        await step(`make ${context.name}`);
         await context.makePart(serializer);
         world.sinks.set(context.name, context);
         return {
@@ -179,9 +182,10 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         key: text("key", "Header.", { default: "key" }),
         value: text("value", "Its value.", { required: true }),
       },
-      create: async ({ key, value }) => ({
-        edits: () => [{ name: key, value, preserveExisting: true }],
-      }),
+      create: async ({ key, value }, { name }) => {
+        await step(`make ${name}`);
+        return { edits: () => [{ name: key, value, preserveExisting: true }] };
+      },
     }),
     ...["default", "failover", "load_balance"].map((type) =>
       defineSinkProcessor({
@@ -192,6 +196,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
           maxPenalty: integer("maxpenalty", "Longest penalty.", { default: 30000 }),
         },
         create: async (_options, { sinks, name }) => {
+          await step(`make ${name}`);
           const [first] = sinks.values();
           assert(first !== undefined);
           return {

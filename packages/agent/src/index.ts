@@ -1,1 +1,19 @@
-export {};
+export type * from "./config/agent-configuration.ts";
+export { type ConfigurationRequest, loadConfiguration } from "./config/load-configuration.ts";
+export { formatProblem, type Problem } from "./config/problem.ts";
+export { didYouMean } from "./config/nearest-name.ts";
+export { parseProperties } from "./properties/parse-properties.ts";
+export { describePaths, formatPath, type PathGuarantee } from "./guarantee/describe-paths.ts";
+export {
+  type Agent,
+  type AgentOptions,
+  type AgentState,
+  createAgent,
+} from "./graph/create-agent.ts";
+export { type AgentLog, type AgentLogOptions, createAgentLog } from "./log/agent-log.ts";
+export { type LogLevel, readLogSettings } from "./log/log-settings.ts";
+export {
+  type MonitoringSettings,
+  readMonitoringSettings,
+} from "./monitoring/monitoring-settings.ts";
+export type { Readiness } from "./monitoring/monitoring-server.ts";

@@ -1,0 +1,423 @@
+import { EventBatch, MillraceError, systemRuntime } from "@millrace/core";
+import {
+  createCollectingLog,
+  createFakeClock,
+  type CollectingLog,
+  type FakeClock,
+  waitFor,
+  within,
+} from "@millrace/testing";
+import assert from "node:assert/strict";
+import test, { type TestContext } from "node:test";
+import { createFakeWorld, fakeExample, type FakeWorld, loadText } from "../fake-registry.test.ts";
+import { type Agent, type AgentOptions, createAgent } from "./create-agent.ts";
+
+const never = new AbortController().signal;
+const over = AbortSignal.abort();
+
+interface Made {
+  readonly agent: Agent;
+  readonly world: FakeWorld;
+  readonly log: CollectingLog;
+}
+
+async function makeAgent(
+  context: TestContext,
+  text: string,
+  given: Partial<AgentOptions> & { world?: FakeWorld } = {},
+): Promise<Made> {
+  const { world = createFakeWorld(), mode = "strict", ...more } = given;
+  const { configuration, startable, lines } = await loadText(text, { world, mode });
+  assert.equal(startable, true, lines.join("\n"));
+  const log = createCollectingLog();
+  const runtime = systemRuntime;
+  const agent = createAgent({ configuration, mode, runtime, log: () => log, ...more });
+  context.after(() => within("the agent's stop", agent.stop(over)));
+  return { agent, world, log };
+}
+
+const batch = (...bodies: string[]): EventBatch =>
+  EventBatch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
+const bodies = (world: FakeWorld): string[] =>
+  world.delivered.flatMap((one) => [...one].map(({ body }) => body.toString()));
+const process = (world: FakeWorld, given: EventBatch): Promise<void> =>
+  world.sources.get("r1")?.channelProcessor.processEventBatch(given) ??
+  Promise.reject(new Error("no source r1"));
+/** What happened, without the making. */
+const steps = ({ happened }: FakeWorld): string[] =>
+  happened.filter((what) => !what.startsWith("make"));
+const attribute = (agent: Agent, name: string, key: string): number | boolean | undefined =>
+  agent
+    .counterGroups()
+    .find((group) => group.name === name)
+    ?.read()[key];
+
+void test("channels start before sinks before sources, and stop behind them (T589, T592, T595)", async (context) => {
+  const { agent, world } = await makeAgent(context, fakeExample);
+  assert.deepEqual([agent.state, agent.readiness().ready], ["idle", false]);
+  await agent.start();
+  assert.deepEqual(world.happened.splice(0), [
+    ...["make c1", "make k1", "make r1"],
+    ...["start c1", "start k1", "start r1"],
+  ]);
+  assert.deepEqual([agent.state, agent.readiness()], ["running", { ready: true, reason: "ready" }]);
+  await Promise.all([agent.stop(never), agent.stop(never)]);
+  assert.deepEqual(world.happened, ["stop r1", "stop k1", "stop c1"]);
+  assert.deepEqual(
+    [agent.state, agent.readiness()],
+    ["stopped", { ready: false, reason: "stopped" }],
+  );
+});
+
+void test("an event goes from source over interceptor and channel to the sink, and is counted on its way", async (context) => {
+  const text = `${fakeExample}\na1.sources.r1.interceptors = i1\na1.sources.r1.interceptors.i1.type = static\na1.sources.r1.interceptors.i1.value = v`;
+  const { agent, world } = await makeAgent(context, text, { labels: { role: "edge" } });
+  await agent.start();
+  await process(world, batch("one", "two"));
+  await waitFor("the delivery", () => attribute(agent, "k1", "EventDrainSuccessCount") === 2);
+  assert.deepEqual(bodies(world), ["one", "two"]);
+  assert.equal(world.delivered[0]?.at(0).headers.get("key"), "v");
+  assert.equal(attribute(agent, "c1", "EventPutSuccessCount"), 2);
+  await waitFor("the take's end", () => attribute(agent, "c1", "ChannelSize") === 0);
+  assert.equal(attribute(agent, "c1", "ChannelCapacity"), 100);
+  assert.equal(attribute(agent, "c1", "ChannelFillPercentage"), 0);
+  const { families } = agent.metrics;
+  const accepted = families.get("millrace_source_accepted_events_total")?.samples[0];
+  assert.deepEqual(accepted?.labels, { agent: "a1", role: "edge", component: "r1", type: "avro" });
+  assert.equal(accepted?.read(), 2);
+  const delivered = families.get("millrace_sink_delivered_events_total")?.samples;
+  assert.deepEqual(
+    delivered?.map(({ labels, read }) => [labels["component"], read()]),
+    [["k1", 2]],
+  );
+});
+
+const groupText = `${fakeExample}
+a1.sinks = k1 k2
+a1.sinks.k2.type = logger
+a1.sinks.k2.channel = c1
+a1.sinkgroups = g1
+a1.sinkgroups.g1.sinks = k2 k1
+a1.sinkgroups.g1.processor.type = failover
+`;
+
+void test("a group's members start before it, and the members count what they deliver", async (context) => {
+  const { agent, world } = await makeAgent(context, groupText);
+  await agent.start();
+  assert.deepEqual(steps(world), ["start c1", "start k2", "start k1", "start g1", "start r1"]);
+  await process(world, batch("x"));
+  await waitFor("the delivery", () => attribute(agent, "k2", "EventDrainSuccessCount") === 1);
+  assert.equal(attribute(agent, "k1", "EventDrainSuccessCount"), 0);
+  const delivered = agent.metrics.families.get("millrace_sink_delivered_events_total")?.samples;
+  assert.deepEqual(
+    delivered?.map(({ labels, read }) => [labels["component"], read()]),
+    [
+      ["k2", 1],
+      ["k1", 0],
+    ],
+  );
+  world.happened.length = 0;
+  await agent.stop(never);
+  assert.deepEqual(steps(world), ["stop r1", "stop g1", "stop k2", "stop k1", "stop c1"]);
+});
+
+void test("a group that does not start names its member", async (context) => {
+  const world = createFakeWorld();
+  world.step = (what) => {
+    if (what === "start k1") throw new MillraceError("PATH_MISSING", "no /out");
+  };
+  const { agent } = await makeAgent(context, groupText, { world });
+  await assert.rejects(
+    agent.start(),
+    /sink group g1 \(failover, .*flume\.conf:15\) did not start: sink k1 \(null, .*flume\.conf:8\): no \/out/,
+  );
+});
+
+void test("in strict mode one that does not start ends the whole start, and names its line", async (context) => {
+  const world = createFakeWorld();
+  world.step = (what) => {
+    if (what === "start r1") throw new MillraceError("PORT_IN_USE", "0.0.0.0:4141 is taken");
+  };
+  const monitoring = { type: "http", host: "127.0.0.1", port: 0 } as const;
+  const { agent, log } = await makeAgent(context, fakeExample, { world, monitoring });
+  await assert.rejects(agent.start(), (error: MillraceError) => {
+    assert.equal(error.code, "PORT_IN_USE");
+    assert.match(
+      error.message,
+      /^source r1 \(avro, .*flume\.conf:4\) did not start: 0\.0\.0\.0:4141 is taken$/,
+    );
+    return true;
+  });
+  assert.deepEqual(steps(world), [
+    ...["start c1", "start k1", "start r1"],
+    ...["stop r1", "stop k1", "stop c1"],
+  ]);
+  assert.equal(agent.state, "failed");
+  assert.match(String(log.lines.find(({ level }) => level === "error")?.detail["todo"]), /port/);
+  await assert.rejects(fetch(`http://127.0.0.1:${agent.monitoringPort}/readyz`));
+});
+
+void test("in strict mode one that cannot be made ends the start before anything runs", async (context) => {
+  const world = createFakeWorld();
+  world.step = (what) => {
+    if (what === "make k1") throw new Error("cannot load");
+  };
+  const { agent } = await makeAgent(context, fakeExample, { world });
+  await assert.rejects(agent.start(), /sink k1 \(null, .*\) could not be made: cannot load/);
+  assert.deepEqual(
+    steps(world).filter((what) => what.startsWith("start")),
+    [],
+  );
+});
+
+const wide = `${fakeExample}
+a1.sources = r1 r2
+a1.sources.r2.type = avro
+a1.sources.r2.port = 0
+a1.sources.r2.channels = c2
+a1.channels = c1 c2
+a1.channels.c2.type = memory
+a1.sinks = k1 k2
+a1.sinks.k2.type = null
+a1.sinks.k2.channel = c2
+`;
+const unmade: { name: string; broken: string; want: string[] }[] = [
+  {
+    name: "a source is left out alone (T566)",
+    broken: "r2",
+    want: ["start c1", "start c2", "start k1", "start k2", "start r1"],
+  },
+  {
+    name: "a channel takes its source and sink with it (T567)",
+    broken: "c2",
+    want: ["start c1", "start k1", "start r1"],
+  },
+  {
+    name: "a sink is left out alone (T568)",
+    broken: "k2",
+    want: ["start c1", "start c2", "start k1", "start r1", "start r2"],
+  },
+];
+for (const { name, broken, want } of unmade) {
+  void test(`in lenient mode ${name} when it cannot be made`, async (context) => {
+    const world = createFakeWorld();
+    world.step = (what) => {
+      if (what === `make ${broken}`) throw new Error("cannot load");
+    };
+    const { agent, log } = await makeAgent(context, wide, { world, mode: "lenient" });
+    await agent.start();
+    await waitFor("all starts", () => steps(world).length === want.length);
+    assert.deepEqual(steps(world), want);
+    assert.ok(
+      log.lines.some(({ level, message }) => level === "error" && message.includes(broken)),
+    );
+  });
+}
+
+function withFakeClock(): { clock: FakeClock; runtime: AgentOptions["runtime"] } {
+  const clock = createFakeClock();
+  return { clock, runtime: { ...systemRuntime, clock } };
+}
+
+void test("in lenient mode one that does not start is tried every 3 s, and the others run (T597, T600)", async (context) => {
+  const { clock, runtime } = withFakeClock();
+  const world = createFakeWorld();
+  let broken = true;
+  world.step = (what) => {
+    if (what === "start k1" && broken) throw new MillraceError("PATH_MISSING", "no /out");
+  };
+  const { agent } = await makeAgent(context, fakeExample, { world, mode: "lenient", runtime });
+  await agent.start();
+  await clock.advance(0);
+  assert.deepEqual(steps(world), ["start c1", "start k1", "start r1", "stop k1"]);
+  assert.equal(agent.state, "running");
+  assert.match(agent.readiness().reason, /^not all started: sink k1 .* PATH_MISSING no \/out$/);
+  world.happened.length = 0;
+  await clock.advance(2999);
+  assert.deepEqual(world.happened, []);
+  await clock.advance(1);
+  assert.deepEqual(world.happened, ["start k1", "stop k1"]);
+  broken = false;
+  world.happened.length = 0;
+  await clock.advance(3000);
+  assert.deepEqual([world.happened, agent.readiness().ready], [["start k1"], true]);
+  await clock.advance(10_000);
+  assert.deepEqual(world.happened, ["start k1"]);
+  await agent.stop(never);
+  assert.deepEqual(world.happened, ["start k1", "stop r1", "stop k1", "stop c1"]);
+});
+
+void test("in lenient mode a channel that does not start holds back what is behind it", async (context) => {
+  const { clock, runtime } = withFakeClock();
+  const world = createFakeWorld();
+  let broken = true;
+  world.step = (what) => {
+    if (what === "start c1" && broken) throw new MillraceError("CHANNEL_LOCKED", "locked");
+  };
+  const { agent } = await makeAgent(context, fakeExample, { world, mode: "lenient", runtime });
+  const started = agent.start();
+  await clock.advance(3000);
+  assert.deepEqual(steps(world), ["start c1", "stop c1", "start c1", "stop c1"]);
+  assert.match(agent.readiness().reason, /^starting: channel c1 .* did not start: CHANNEL_LOCKED/);
+  broken = false;
+  await clock.advance(3000);
+  await within("the start", started);
+  assert.deepEqual(steps(world).slice(4), ["start c1", "start k1", "start r1"]);
+});
+
+void test("a stop while components start gives the start up and leaves nothing running (T590, T591)", async (context) => {
+  const world = createFakeWorld();
+  let waiting = false;
+  let letGo: () => void = () => {};
+  world.step = (what) => {
+    if (what !== "start k1") return undefined;
+    waiting = true;
+    return new Promise<void>((resolve) => (letGo = resolve));
+  };
+  const { agent } = await makeAgent(context, fakeExample, { world });
+  const started = assert.rejects(agent.start(), { code: "START_ABORTED" });
+  await waitFor("the sink's start", () => waiting);
+  assert.match(agent.readiness().reason, /^starting: sink k1 .* is starting$/);
+  const stopped = agent.stop(never);
+  letGo();
+  await within("start and stop", Promise.all([started, stopped]));
+  assert.deepEqual(steps(world), ["start c1", "start k1", "stop r1", "stop k1", "stop c1"]);
+  assert.equal(agent.state, "stopped");
+});
+
+void test("an agent that was stopped is not started, and one that never started stops", async (context) => {
+  const { agent, world } = await makeAgent(context, fakeExample);
+  await agent.stop(never);
+  await assert.rejects(agent.start(), { code: "START_ABORTED" });
+  assert.deepEqual(world.happened, []);
+});
+
+void test("a drain delivers what a channel that is not durable holds, behind the sources' stop", async (context) => {
+  const world = createFakeWorld();
+  let open = false;
+  world.step = (what) => {
+    if (what === "deliver k1" && !open) throw new MillraceError("RPC_CONNECT_FAILED", "down");
+  };
+  const { clock, runtime } = withFakeClock();
+  const { agent } = await makeAgent(context, fakeExample, { world, runtime });
+  await agent.start();
+  await process(world, batch("1", "2"));
+  await process(world, batch("3"));
+  await clock.advance(100);
+  assert.deepEqual(bodies(world), []);
+  world.happened.length = 0;
+  open = true;
+  const stopped = agent.stop(never);
+  for (let i = 0; i < 20; i++) await clock.advance(500);
+  await within("the stop", stopped);
+  assert.deepEqual(bodies(world).sort(), ["1", "2", "3"]);
+  assert.equal(world.happened[0], "stop r1");
+  assert.deepEqual(world.happened.slice(-2), ["stop k1", "stop c1"]);
+  assert.equal(attribute(agent, "c1", "ChannelSize"), 0);
+});
+
+void test("at the deadline the drain gives up, and the agent stops all the same", async (context) => {
+  const world = createFakeWorld();
+  world.step = (what) => {
+    if (what === "deliver k1") throw new MillraceError("RPC_CONNECT_FAILED", "down");
+  };
+  const { clock, runtime } = withFakeClock();
+  const { agent } = await makeAgent(context, fakeExample, { world, runtime });
+  await agent.start();
+  await process(world, batch("1"));
+  const deadline = new AbortController();
+  const stopped = agent.stop(deadline.signal);
+  await clock.advance(1000);
+  assert.deepEqual(
+    [agent.state, agent.readiness()],
+    ["draining", { ready: false, reason: "draining" }],
+  );
+  deadline.abort();
+  for (let i = 0; i < 10; i++) await clock.advance(500);
+  await within("the stop", stopped);
+  assert.equal(agent.state, "stopped");
+  assert.deepEqual(steps(world).slice(-2), ["stop k1", "stop c1"]);
+});
+
+void test("a component that ignores the deadline is named and left behind", async (context) => {
+  const world = createFakeWorld();
+  world.step = (what) => (what === "stop r1" ? new Promise<void>(() => {}) : undefined);
+  const { clock, runtime } = withFakeClock();
+  const { agent, log } = await makeAgent(context, fakeExample, { world, runtime });
+  await agent.start();
+  const stopped = agent.stop(over);
+  await clock.advance(3000);
+  await within("the stop", stopped);
+  const errors = log.lines.filter(({ level }) => level === "error").map(({ message }) => message);
+  assert.equal(errors.length, 1);
+  assert.match(errors[0] ?? "", /^source r1 .* did not stop by the deadline and is left behind$/);
+  assert.deepEqual(steps(world).slice(-2), ["stop k1", "stop c1"]);
+});
+
+for (const where of ["a delivery", "a put"] as const) {
+  void test(`an error of ${where} that is fatal is told once, and the agent is not ready any more`, async (context) => {
+    const world = createFakeWorld();
+    world.step = (what) => {
+      if (what === "deliver k1" && where === "a delivery") {
+        throw new MillraceError("CHANNEL_FAILED", "fdatasync failed");
+      }
+    };
+    const { agent, log } = await makeAgent(context, fakeExample, { world });
+    await agent.start();
+    if (where === "a delivery") await process(world, batch("1"));
+    else {
+      const source = world.sources.get("r1");
+      assert(source !== undefined);
+      const broken = {
+        *[Symbol.iterator]() {},
+        get length(): number {
+          throw new MillraceError("CHANNEL_FAILED", "fdatasync failed");
+        },
+      } as unknown as EventBatch;
+      for (let i = 0; i < 2; i++) {
+        await assert.rejects(source.channelProcessor.processEventBatch(broken), {
+          code: "CHANNEL_FAILED",
+        });
+      }
+    }
+    const error = await within("the failure", agent.failed);
+    assert.equal(error.code, "CHANNEL_FAILED");
+    assert.equal(error.message, `${where === "a put" ? "r1" : "k1"}: fdatasync failed`);
+    assert.deepEqual(agent.readiness(), { ready: false, reason: `failed: ${error.message}` });
+    const told = log.lines.filter(({ message }) => message.startsWith("the agent stops"));
+    assert.equal(told.length, 1);
+  });
+}
+
+void test("the monitoring port answers while the agent starts, runs and drains, and no longer", async (context) => {
+  const world = createFakeWorld();
+  const gates = new Map<string, () => void>();
+  world.step = (what) =>
+    ["start c1", "stop c1"].includes(what)
+      ? new Promise<void>((resolve) => gates.set(what, resolve))
+      : undefined;
+  const monitoring = { type: "http", host: "127.0.0.1", port: 0 } as const;
+  const { agent } = await makeAgent(context, fakeExample, { world, monitoring });
+  const get = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${agent.monitoringPort}${path}`);
+    return { status: response.status, body: await response.text() };
+  };
+  const started = agent.start();
+  await waitFor("the channel's start", () => gates.has("start c1"));
+  const early = await get("/readyz");
+  assert.equal(early.status, 503);
+  assert.match(early.body, /^starting: channel c1 \(memory, .*flume\.conf:7\) is starting\n$/);
+  gates.get("start c1")?.();
+  await started;
+  assert.equal((await get("/readyz")).status, 200);
+  const json = JSON.parse((await get("/metrics")).body) as Record<string, Record<string, string>>;
+  assert.deepEqual(Object.keys(json).sort(), ["CHANNEL.c1", "SINK.k1", "SOURCE.r1"]);
+  assert.notEqual(json["SOURCE.r1"]?.["StartTime"], "0");
+  assert.equal(json["CHANNEL.c1"]?.["ChannelFillPercentage"], "0.0");
+  const stopped = agent.stop(never);
+  await waitFor("the channel's stop", () => gates.has("stop c1"));
+  assert.deepEqual(await get("/readyz"), { status: 503, body: "draining\n" });
+  gates.get("stop c1")?.();
+  await stopped;
+  await assert.rejects(get("/healthz"));
+});

@@ -1,0 +1,32 @@
+import type { CounterGroup } from "@millrace/core";
+import { createGraphBuild, type GraphOptions } from "./graph-build.ts";
+import { makeChannels } from "./make-channels.ts";
+import { makeSinks } from "./make-sinks.ts";
+import { makeSources } from "./make-sources.ts";
+import type { Failure, Runnable, RunnableSink } from "./runnable.ts";
+
+/**
+ * An agent's components, made and joined, none of them started.
+ *
+ *     source ──> interceptors ──> selector ──> channel ──> runner ──> sink
+ *                                         └──> channel ──> runner ──> processor ──> sinks of a group
+ */
+export interface Graph {
+  readonly channels: readonly Runnable[];
+  readonly sinks: readonly RunnableSink[];
+  readonly sources: readonly Runnable[];
+  /** What Flume's `/metrics` shows. */
+  readonly counterGroups: readonly CounterGroup[];
+  /** Components that could not be made; what needs them is left out too. */
+  readonly failures: readonly Failure[];
+}
+
+/** Makes every component of the configuration. Opens and listens on nothing, and never throws. */
+export async function createGraph(options: GraphOptions): Promise<Graph> {
+  const build = createGraphBuild(options);
+  const { channels, runnables } = await makeChannels(build);
+  const sinks = await makeSinks(build, channels);
+  const sources = await makeSources(build, channels);
+  const { counterGroups, failures } = build;
+  return { channels: runnables, sinks, sources, counterGroups, failures };
+}

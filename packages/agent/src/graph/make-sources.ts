@@ -1,0 +1,111 @@
+import {
+  type Channel,
+  type ChannelProcessor,
+  type Counter,
+  createChannelProcessor,
+  createSourceCounters,
+  createSourceRunner,
+  type Interceptor,
+  MillraceError,
+  type SourceCounters,
+  toMillraceError,
+} from "@millrace/core";
+import type { AgentConfiguration, SourceConfig } from "../config/agent-configuration.ts";
+import { componentContext, componentMetrics, optionByKey } from "./component-maker.ts";
+import type { GraphBuild } from "./graph-build.ts";
+import type { Runnable } from "./runnable.ts";
+
+const keepAliveMsDefault = 3000;
+
+/** Makes the sources that have at least one channel, each with its way into them. */
+export async function makeSources(
+  build: GraphBuild,
+  channels: ReadonlyMap<string, Channel>,
+): Promise<readonly Runnable[]> {
+  const { options } = build;
+  const runnables: Runnable[] = [];
+  for (const config of options.configuration.sources.values()) {
+    const own = new Map<string, Channel>();
+    for (const name of config.channels) {
+      const channel = channels.get(name);
+      if (channel !== undefined) own.set(name, channel);
+    }
+    if (own.size === 0) continue;
+    await build.attempt("source", config, async (title) => {
+      const { name, type } = config;
+      const counters = createSourceCounters();
+      const channelProcessor = await makeProcessor(build, config, own, counters);
+      const context = { ...componentContext(options, config), counters, channelProcessor };
+      const runner = createSourceRunner({
+        source: await config.definition.create(config.options, context),
+        clock: options.runtime.clock,
+        log: context.log,
+        counters,
+        onFatal: (error) => options.onFatal(name, toMillraceError(error)),
+      });
+      const read = () => ({ ...counters });
+      const lifecycle = build.counted(runner, { kind: "SOURCE", name, type, read });
+      runnables.push({ title, name, lifecycle });
+    });
+  }
+  return runnables;
+}
+
+async function makeProcessor(
+  { options }: GraphBuild,
+  config: SourceConfig,
+  channels: ReadonlyMap<string, Channel>,
+  counters: SourceCounters,
+): Promise<ChannelProcessor> {
+  const { name, type, selector } = config;
+  const interceptors: Interceptor[] = [];
+  for (const interceptor of config.interceptors) {
+    const context = componentContext(options, interceptor, `${name}.${interceptor.name}`);
+    interceptors.push(await interceptor.definition.create(interceptor.options, context));
+  }
+  const selectorContext = { ...componentContext(options, selector, `${name}.selector`), channels };
+  const metrics = componentMetrics(options, name, type);
+  const processor = createChannelProcessor({
+    interceptors,
+    selector: await selector.definition.create(selector.options, selectorContext),
+    counters,
+    metrics,
+    clock: options.runtime.clock,
+    log: options.log(name),
+    keepAliveMs: keepAliveMs(config, options.configuration),
+  });
+  const accepted = metrics.counter(
+    "millrace_source_accepted_events_total",
+    "Events that every required channel has committed.",
+  );
+  return watch(processor, accepted, (error) => options.onFatal(name, error));
+}
+
+/** Counts what is accepted, and tells the agent of a channel that can promise nothing any more. */
+function watch(
+  processor: ChannelProcessor,
+  accepted: Counter,
+  onFatal: (error: MillraceError) => void,
+): ChannelProcessor {
+  return {
+    async processEventBatch(batch) {
+      try {
+        await processor.processEventBatch(batch);
+      } catch (error) {
+        if (error instanceof MillraceError && error.answer === "fatal") onFatal(error);
+        throw error;
+      }
+      accepted.value += batch.length;
+    },
+  };
+}
+
+/** The longest of the keep-alives of the source's channels: one wait for room in all of them. */
+function keepAliveMs(source: SourceConfig, { channels }: AgentConfiguration): number {
+  const waits = source.channels.flatMap((name) => {
+    const channel = channels.get(name);
+    const seconds = channel === undefined ? undefined : optionByKey(channel, "keep-alive");
+    return typeof seconds === "number" ? [seconds * 1000] : [];
+  });
+  return waits.length === 0 ? keepAliveMsDefault : Math.max(...waits);
+}
