@@ -1,0 +1,12 @@
+/** The short form: each fault once, about a minute; MINUTES=10 goes on with faults by chance. */
+import { test } from "node:test";
+import { runChaos } from "../chaos/run-chaos.ts";
+
+const minutes = Number(process.env["MINUTES"] ?? "0");
+const seed = Number(process.env["SEED"] ?? "1");
+
+test(
+  "every acknowledged line arrives, unchanged and in order, whatever is killed, cut or stalled",
+  { timeout: (minutes + 8) * 60_000 },
+  (t) => runChaos(t, { seed, linesPerSecond: 2_000, durationMs: minutes * 60_000 }),
+);
