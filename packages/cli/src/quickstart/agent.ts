@@ -1,8 +1,10 @@
 import { type FileHandle, type Runtime, sleep } from "@millrace/core";
 import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { AgentFacts } from "./locate-missing.ts";
 import { parseReading, type Reading } from "./readings.ts";
+import { createTroubleFilter } from "./trouble.ts";
 
 /** A real agent in a process of its own. */
 export interface Agent {
@@ -30,8 +32,8 @@ export interface AgentOptions {
   readonly args: readonly string[];
   readonly monitoringPort: number;
   readonly logFile: string;
-  /** It ended though nobody asked it to. */
-  readonly onUnexpectedEnd: (words: string) => void;
+  /** Trouble that it logs, and that it ended though nobody asked it to. */
+  readonly onTrouble: (words: string) => void;
 }
 
 const readyWithinMs = 60_000;
@@ -49,6 +51,7 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
   let killed = false;
   let readings: Reading[] = [];
   let tail: string[] = [];
+  const troubleOf = createTroubleFilter(clock);
 
   async function start(): Promise<void> {
     const log = await runtime.files.open(options.logFile, "append");
@@ -74,9 +77,14 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
   async function watch(process: ChildProcess, log: FileHandle): Promise<void> {
     let writing: Promise<unknown> = Promise.resolve();
     for (const stream of [process.stdout, process.stderr]) {
-      stream?.on("data", (chunk: Buffer) => {
-        tail = [...tail, ...chunk.toString().trimEnd().split("\n")].slice(-tailLines);
+      if (stream === null) continue;
+      stream.on("data", (chunk: Buffer) => {
         writing = writing.then(() => log.write([chunk], 0));
+      });
+      createInterface(stream).on("line", (line) => {
+        tail = [...tail, line].slice(-tailLines);
+        const trouble = askedToEnd ? undefined : troubleOf(line);
+        if (trouble !== undefined) options.onTrouble(trouble);
       });
     }
     const exit = await new Promise<string>((resolve) => {
@@ -89,7 +97,7 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
     state = "down";
     if (!unexpected) return;
     killed = true;
-    options.onUnexpectedEnd(`ended by itself (${exit}): ${tail.at(-1) ?? "it said nothing"}`);
+    options.onTrouble(`ended by itself (${exit}): ${tail.at(-1) ?? "it said nothing"}`);
   }
 
   async function becomesReady(started: ChildProcess): Promise<boolean> {

@@ -228,7 +228,7 @@ async function createWatchedAgent(
       ...words.configs.flatMap((config) => ["-f", config]),
       ...Object.entries(defines).map(([key, value]) => `-D${key}=${value}`),
     ],
-    onUnexpectedEnd: (text) => tell(`${words.name} ${text}`),
+    onTrouble: (text) => tell(`${words.name}: ${text}`),
   });
 }
 
