@@ -90,31 +90,45 @@ function skipBytes(bytes: Uint8Array, cursor: Cursor, end: number, what: string)
   return content;
 }
 
-/** Reads the count that opens a map block, normalised to non-negative, its byte size checked. */
-export function readBlockCount(bytes: Uint8Array, cursor: Cursor, end: number): number {
+/**
+ * Reads the byte size behind a negative count and returns where the block ends. A size that lies is
+ * refused: ours is not the only reader of the bytes, and another may skip by it.
+ */
+export function readBlockEnd(bytes: Uint8Array, cursor: Cursor, end: number): number {
   const start = cursor.at;
-  const count = readLong(bytes, cursor, end);
-  if (count === 0) return 0;
-  let entries = count;
-  if (count < 0) {
-    entries = -count;
-    const size = readLong(bytes, cursor, end);
-    if (size < 0 || size > end - cursor.at) throw malformed(`block size ${size}`, start);
+  const size = readLong(bytes, cursor, end);
+  if (size < 0 || size > end - cursor.at) throw malformed(`block size ${size}`, start);
+  return cursor.at + size;
+}
+
+/** That a block with a size ended where the size said; `blockEnd` is -1 for one without. */
+export function assertBlockEnd(cursor: Cursor, blockEnd: number): void {
+  if (blockEnd >= 0 && cursor.at !== blockEnd) {
+    throw malformed(`block of another size than it says, ${blockEnd - cursor.at} off`, cursor.at);
   }
-  // An entry is at least two bytes: a huge count in a small frame is refused before any loop.
-  if (entries > (end - cursor.at) / 2) throw malformed(`header count ${entries}`, start);
-  return entries;
+}
+
+/** An entry is at least two bytes: a huge count in a small frame is refused before any loop. */
+function assertCountFits(count: number, at: number, end: number): void {
+  if (count > (end - at) / 2) throw malformed(`header count ${count}`, at);
 }
 
 /** Moves over one event; throws EVENT_MALFORMED and reads nothing past `end`. */
 export function skipEvent(bytes: Uint8Array, cursor: Cursor, end: number): void {
   for (;;) {
-    const count = readBlockCount(bytes, cursor, end);
+    let count = readLong(bytes, cursor, end);
     if (count === 0) break;
+    let blockEnd = -1;
+    if (count < 0) {
+      count = -count;
+      blockEnd = readBlockEnd(bytes, cursor, end);
+    }
+    assertCountFits(count, cursor.at, end);
     for (let i = 0; i < count; i++) {
       skipShort(bytes, cursor, end, "header name");
       skipShort(bytes, cursor, end, "header value");
     }
+    assertBlockEnd(cursor, blockEnd);
   }
   skipBytes(bytes, cursor, end, "body");
 }
@@ -140,8 +154,9 @@ function skipShort(bytes: Uint8Array, cursor: Cursor, end: number, what: string)
  * is reused for many events, so that looking for a header makes no object.
  */
 export interface HeaderWalk extends Cursor {
-  /** Headers left in the block that `at` stands in. */
+  /** Headers left in the block that `at` stands in, and where it says it ends, or -1. */
   left: number;
+  blockEnd: number;
   entryStart: number;
   nameStart: number;
   nameEnd: number;
@@ -150,13 +165,23 @@ export interface HeaderWalk extends Cursor {
 }
 
 export function createHeaderWalk(): HeaderWalk {
-  return { at: 0, left: 0, entryStart: 0, nameStart: 0, nameEnd: 0, valueStart: 0, valueEnd: 0 };
+  return {
+    at: 0,
+    left: 0,
+    blockEnd: -1,
+    entryStart: 0,
+    nameStart: 0,
+    nameEnd: 0,
+    valueStart: 0,
+    valueEnd: 0,
+  };
 }
 
 /** Puts the walk at the start of an event. */
 export function beginHeaders(walk: HeaderWalk, start: number): void {
   walk.at = start;
   walk.left = 0;
+  walk.blockEnd = -1;
 }
 
 /**
@@ -164,11 +189,7 @@ export function beginHeaders(walk: HeaderWalk, start: number): void {
  * that ends the map, and `at` is at the body.
  */
 export function nextHeader(bytes: Uint8Array, walk: HeaderWalk, end: number): boolean {
-  if (walk.left === 0) {
-    walk.entryStart = walk.at;
-    walk.left = readBlockCount(bytes, walk, end);
-    if (walk.left === 0) return false;
-  }
+  if (walk.left === 0 && !nextBlock(bytes, walk, end)) return false;
   walk.left--;
   walk.entryStart = walk.at;
   walk.nameStart = skipBytes(bytes, walk, end, "header name");
@@ -197,6 +218,20 @@ export function eachHeader(
     visit(walk.entryStart, walk.nameStart, walk.nameEnd, walk.valueStart, walk.valueEnd);
   }
   cursor.at = walk.at;
+}
+
+function nextBlock(bytes: Uint8Array, walk: HeaderWalk, end: number): boolean {
+  assertBlockEnd(walk, walk.blockEnd);
+  walk.entryStart = walk.at;
+  walk.blockEnd = -1;
+  walk.left = readLong(bytes, walk, end);
+  if (walk.left === 0) return false;
+  if (walk.left < 0) {
+    walk.left = -walk.left;
+    walk.blockEnd = readBlockEnd(bytes, walk, end);
+  }
+  assertCountFits(walk.left, walk.at, end);
+  return true;
 }
 
 /** Whether the name of the header that the walk is at is this one. */

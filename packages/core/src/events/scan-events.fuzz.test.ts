@@ -125,7 +125,7 @@ void test("a count is never believed: what is allocated follows the bytes", () =
   for (const count of [2 ** 30, 2 ** 33, -(2 ** 33)]) {
     const bytes = Buffer.concat([wireLong(count), Buffer.alloc(64)]);
     const before = process.memoryUsage().arrayBuffers;
-    assert.throws(() => EventBatch.scanArray(bytes, 0, bytes.length), /cannot fit in 6\d bytes/);
+    assert.throws(() => EventBatch.scanArray(bytes, 0, bytes.length), /cannot fit in \d+ bytes/);
     assert.throws(() => EventBatch.scan(bytes, 0, bytes.length, count), /cannot fit in \d+ bytes/);
     assert.throws(() => EventBatch.scan(bytes, 0, bytes.length, NaN), /cannot fit/);
     assert.ok(process.memoryUsage().arrayBuffers - before < 1_000_000);
@@ -142,6 +142,25 @@ void test("an array of many tiny blocks costs a few times its bytes, not a run f
   assert.equal(batch.length, blocks);
   assert.equal(batch.runs.length, 1);
   assert.equal(batch.byteLength, blocks * 2);
+});
+
+void test("a header block's size is checked against its own event, not the bytes behind it", () => {
+  // The block says 6 bytes where 2 follow; the 4 too many would lie in the second event.
+  const bytes = Buffer.from("010c0000000000000000", "hex");
+  assert.throws(() => EventBatch.scan(bytes, 0, bytes.length, 3), /block of another size/);
+});
+
+void test("an array block's size must be right too", () => {
+  const right = Buffer.from("030800000000" + "00", "hex");
+  assert.equal(EventBatch.scanArray(right, 0, right.length).length, 2);
+  for (const size of ["06", "0a", "7e"]) {
+    const wrong = Buffer.from(`03${size}00000000` + "00", "hex");
+    assert.equal(
+      valueOrMalformed(() => EventBatch.scanArray(wrong, 0, wrong.length)),
+      undefined,
+      size,
+    );
+  }
 });
 
 void test("bytes behind the last event, or missing before it, are EVENT_MALFORMED", () => {

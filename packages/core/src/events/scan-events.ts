@@ -6,7 +6,14 @@
  *   block = count event{count} | -count byteSize event{count}
  */
 import { MillraceError } from "../errors/millrace-error.ts";
-import { type Cursor, eventBytesMin, readLong, skipEvent } from "./avro-event.ts";
+import {
+  assertBlockEnd,
+  type Cursor,
+  eventBytesMin,
+  readBlockEnd,
+  readLong,
+  skipEvent,
+} from "./avro-event.ts";
 
 /** Event i lies in `slab[offsets[i], offsets[i + 1])`. */
 export interface ScannedEvents {
@@ -25,18 +32,13 @@ export function scanEvents(slab: Buffer, start: number, end: number, count: numb
 /** Reads an Avro array of events that fills `slab[start, end)` exactly. Throws EVENT_MALFORMED. */
 export function scanEventArray(slab: Buffer, start: number, end: number): ScannedEvents {
   const cursor: Cursor = { at: start };
-  const count = readArrayCount(slab, cursor, end);
-  if (count === 0) {
-    assertAllRead(cursor, end);
-    return { slab, offsets: new Uint32Array(1) };
+  const first = scanArrayBlock(slab, cursor, end);
+  const second = first === undefined ? undefined : scanArrayBlock(slab, cursor, end);
+  if (first !== undefined && second !== undefined) {
+    return gatherBlocks(slab, [first, second], cursor, end);
   }
-  const offsets = scanBlock(slab, cursor, end, count);
-  const next = readArrayCount(slab, cursor, end);
-  if (next === 0) {
-    assertAllRead(cursor, end);
-    return { slab, offsets };
-  }
-  return gatherBlocks(slab, offsets, cursor, end, next);
+  assertAllRead(cursor, end);
+  return { slab, offsets: first ?? new Uint32Array(1) };
 }
 
 /**
@@ -45,14 +47,12 @@ export function scanEventArray(slab: Buffer, start: number, end: number): Scanne
  */
 function gatherBlocks(
   slab: Buffer,
-  firstOffsets: Uint32Array,
+  read: readonly [Uint32Array, Uint32Array],
   cursor: Cursor,
   end: number,
-  nextCount: number,
 ): ScannedEvents {
-  const start = firstOffsets[0] as number;
-  const gathered = Buffer.allocUnsafeSlow(end - start);
-  let offsets = new Uint32Array(Math.max(64, firstOffsets.length * 2));
+  const gathered = Buffer.allocUnsafeSlow(end - (read[0][0] as number));
+  let offsets = new Uint32Array(64);
   let length = 0;
   let at = 0;
   const append = (block: Uint32Array): void => {
@@ -67,20 +67,25 @@ function gatherBlocks(
     length += count;
     at += slab.copy(gathered, at, from, block[count] as number);
   };
-  append(firstOffsets);
-  for (let count = nextCount; count !== 0; count = readArrayCount(slab, cursor, end)) {
-    append(scanBlock(slab, cursor, end, count));
+  read.forEach(append);
+  for (;;) {
+    const block = scanArrayBlock(slab, cursor, end);
+    if (block === undefined) break;
+    append(block);
   }
   assertAllRead(cursor, end);
   return { slab: gathered.subarray(0, at), offsets: offsets.slice(0, length + 1) };
 }
 
-function readArrayCount(slab: Buffer, cursor: Cursor, end: number): number {
+/** The next block of an array; undefined behind the last. */
+function scanArrayBlock(slab: Buffer, cursor: Cursor, end: number): Uint32Array | undefined {
   const count = readLong(slab, cursor, end);
-  if (count >= 0) return count;
-  // The block's size in bytes, for readers that skip it: ours look at each event anyway.
-  readLong(slab, cursor, end);
-  return -count;
+  if (count === 0) return undefined;
+  if (count > 0) return scanBlock(slab, cursor, end, count);
+  const blockEnd = readBlockEnd(slab, cursor, end);
+  const offsets = scanBlock(slab, cursor, blockEnd, -count);
+  assertBlockEnd(cursor, blockEnd);
+  return offsets;
 }
 
 /** The offsets of `count` events from the cursor on. */
