@@ -1,1 +1,2 @@
-export {};
+export { createFileChannel, type FileChannel } from "./file-channel.ts";
+export { type FileChannelOptions, fileChannelDefaults } from "./options.ts";

@@ -1,0 +1,477 @@
+import {
+  type Channel,
+  type ChannelContext,
+  EventBatch,
+  MillraceError,
+  type PutTransaction,
+  type Ranges,
+  settledBy,
+  systemErrorCode,
+  type TakeTransaction,
+  toMillraceError,
+} from "@millrace/core";
+import assert from "node:assert/strict";
+import { type ChannelMetrics, declareMetrics } from "./channel-metrics.ts";
+import { LogWriter, type StoredPut } from "./log/log-writer.ts";
+import { SequenceSet } from "./log/sequence-set.ts";
+import { type OpenedChannel, openChannel } from "./open-channel.ts";
+import { type FileChannelOptions, fileChannelDefaults } from "./options.ts";
+import { BacklogReader, readAheadBytes } from "./queue/backlog-reader.ts";
+import { EventQueue, joinPieces, rangeOf } from "./queue/event-queue.ts";
+import { cutPiece, type Piece } from "./queue/piece.ts";
+import { Room, roomBytesOf } from "./queue/room.ts";
+import { recoveredStretches } from "./queue/recovered-stretches.ts";
+import { TakerLine } from "./queue/taker-line.ts";
+import { segmentHeaderBytes } from "./format/segment-header.ts";
+
+/** A channel whose events outlive the process, with what Flume's FileChannelCounter shows beside. */
+export interface FileChannel extends Channel {
+  /** Events the channel may hold. */
+  readonly capacity: number;
+  /** Flume's FileChannelCounter attributes; the agent shows them with the channel's counters. */
+  readCounters(): Record<string, number | boolean>;
+}
+
+/** Acknowledged ranges above the lowest sequence: beyond this, takes of new events wait. */
+const ackRangesMax = 16_384;
+const closeGraceMs = 5000;
+
+/** Makes a channel over its directories; opens nothing before `start`. */
+export function createFileChannel(
+  options: Partial<FileChannelOptions> & Pick<FileChannelOptions, "dataDirs">,
+  context: ChannelContext,
+): FileChannel {
+  return new DurableChannel({ ...fileChannelDefaults, ...options }, context);
+}
+
+class DurableChannel implements FileChannel {
+  readonly durable = true;
+  readonly #options: FileChannelOptions;
+  readonly #context: ChannelContext;
+  readonly #metrics: ChannelMetrics;
+  readonly #room: Room;
+  readonly #takers: TakerLine;
+  #queue: EventQueue;
+  #lent = new Set<readonly Piece[]>();
+  #size = 0;
+  #phase: "new" | "open" | "closed" = "new";
+  #opened: OpenedChannel | undefined;
+  #writer: LogWriter | undefined;
+  #reader: BacklogReader | undefined;
+  #refilling: Promise<void> | undefined;
+  #starting: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #corrupt: MillraceError | undefined;
+  /** One above the highest sequence ever lent. */
+  #lentBelow = 0;
+  #startFailed = false;
+  readonly #errorCounts = { put: 0, take: 0 };
+
+  constructor(options: FileChannelOptions, context: ChannelContext) {
+    this.#options = options;
+    this.#context = context;
+    const { clock } = context.runtime;
+    this.#room = new Room(options, clock);
+    this.#takers = new TakerLine(clock, options.keepAliveMs);
+    this.#queue = new EventQueue(options.memoryBytes);
+    const store = (): OpenedChannel["store"] | undefined => this.#opened?.store;
+    this.#metrics = declareMetrics(context.metrics, {
+      events: () => this.#size,
+      bytes: () => this.#room.bytes,
+      capacityBytes: () => this.#capacityBytes(),
+      oldestAgeSeconds: () => this.#oldestAgeSeconds(),
+      availableBytes: () => store()?.availableBytes,
+      reservedBytes: () => store()?.reservedBytes(0),
+    });
+  }
+
+  get name(): string {
+    return this.#context.name;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get capacity(): number {
+    return this.#options.capacity;
+  }
+
+  start(aborted: AbortSignal): Promise<void> {
+    assert(this.#phase === "new", "a channel starts once");
+    this.#starting = this.#start(aborted);
+    return this.#starting;
+  }
+
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#stopping ??= this.#stop();
+    await settledBy(this.#stopping, deadline, this.#context.runtime.clock, closeGraceMs);
+  }
+
+  async beginPut(batch: EventBatch, signal?: AbortSignal): Promise<PutTransaction> {
+    const writer = this.#requireOpen();
+    this.#context.counters.EventPutAttemptCount += batch.length;
+    if (batch.length === 0)
+      return new DurablePut(
+        () => Promise.resolve(),
+        () => undefined,
+      );
+    const bytes = batch.byteLength;
+    const roomBytes = roomBytesOf(bytes);
+    this.#assertFits(batch.length, bytes, roomBytes);
+    await this.#assertDiskRoom(roomBytes, writer);
+    await this.#room.reserve(batch.length, roomBytes, signal);
+    const release = (): void => this.#room.release(batch.length, roomBytes);
+    if (this.#phase !== "open") {
+      release();
+      throw this.#closed();
+    }
+    return new DurablePut(async () => {
+      try {
+        this.#requireOpen();
+        await writer.put(batch, bytes);
+      } catch (error) {
+        release();
+        this.#errorCounts.put++;
+        throw error;
+      }
+    }, release);
+  }
+
+  async beginTake(max: number, signal?: AbortSignal): Promise<TakeTransaction> {
+    assert(max > 0, "a take asks for events");
+    if (this.#phase !== "open") return new DurableTake([], () => undefined);
+    const failure = this.#writer?.failure ?? (this.#canTake() ? undefined : this.#corrupt);
+    if (failure !== undefined) {
+      this.#errorCounts.take++;
+      throw failure;
+    }
+    const waiting = this.#takers.wait(Math.min(max, this.#options.transactionCapacity), signal);
+    this.#serve();
+    const pieces = await waiting;
+    const count = pieces.reduce((sum, { batch }) => sum + batch.length, 0);
+    // Flume counts each call, also the one that finds nothing.
+    this.#context.counters.EventTakeAttemptCount += Math.max(1, count);
+    return new DurableTake(pieces, (settled) => this.#settle(pieces, settled));
+  }
+
+  readCounters(): Record<string, number | boolean> {
+    const failed = this.#writer?.failure !== undefined || this.#corrupt !== undefined;
+    const open = this.#phase === "open" && !failed;
+    return {
+      ChannelSize: this.#size,
+      ChannelCapacity: this.capacity,
+      ChannelFillPercentage: (this.#size / this.capacity) * 100,
+      Open: open,
+      Closed: open ? 0 : 1,
+      Unhealthy: failed || this.#startFailed ? 1 : 0,
+      EventPutErrorCount: this.#errorCounts.put,
+      EventTakeErrorCount: this.#errorCounts.take,
+      CheckpointWriteErrorCount: 0,
+      CheckpointBackupWriteErrorCount: 0,
+    };
+  }
+
+  async #start(aborted: AbortSignal): Promise<void> {
+    const { runtime, log } = this.#context;
+    try {
+      const { syncSeconds } = this.#metrics;
+      const opened = await openChannel(this.#options, this.#context, syncSeconds, aborted);
+      this.#opened = opened;
+    } catch (error) {
+      this.#startFailed = true;
+      throw asStartError(error, this.#options.dataDirs);
+    }
+    const { state, active, store } = this.#opened;
+    this.#writer = new LogWriter(
+      this.#options,
+      { active, state, clock: runtime.clock, log },
+      {
+        stored: (put) => this.#stored(put),
+        failed: (error) => this.#failed(error),
+        writeFailed: (kind) => {
+          this.#metrics.errors[kind === "put" ? "write" : "ack"].value++;
+        },
+      },
+    );
+    this.#metrics.taken.value = state.takenTotal;
+    this.#size = state.held;
+    const above = new SequenceSet(state.acknowledged.ranges);
+    let roomBytes = 0;
+    for (const stretch of recoveredStretches(state, segmentHeaderBytes)) {
+      this.#queue.addStretch(stretch);
+      roomBytes += stretch.roomBytes;
+    }
+    this.#room.occupy(this.#size, roomBytes);
+    this.#reader = new BacklogReader({
+      files: store.files,
+      queue: this.#queue,
+      room: this.#room,
+      settled: { lowest: state.lowest, above },
+      onCorruption: this.#options.onCorruption,
+      lost: (first, end, unsettled, error) => this.#lost(first, end, unsettled, error),
+    });
+    this.#phase = "open";
+    if (this.#size > 0) log.info(`${this.#size} events are waiting in ${this.name}`);
+    this.#refill();
+  }
+
+  async #stop(): Promise<void> {
+    await this.#starting?.catch(() => undefined);
+    this.#phase = "closed";
+    this.#room.refuseAll(this.#closed());
+    this.#takers.endAll();
+    await this.#refilling;
+    await this.#writer?.close();
+    this.#queue.clear();
+    for (const lock of this.#opened?.locks ?? []) {
+      await lock.release().catch((error: unknown) => {
+        this.#context.log.warn("a lock could not be given back", { error: String(error) });
+      });
+    }
+  }
+
+  #stored(put: StoredPut): void {
+    const { batch, run, sequence, putTimeMs, segment, offset, groupEnd } = put;
+    this.#size += batch.length;
+    this.#context.counters.EventPutSuccessCount += batch.length;
+    const roomBytes = roomBytesOf(batch.byteLength);
+    this.#queue.append(
+      { batch, run, sequence, roomBytes, putTimeMs },
+      { segment, offset, end: groupEnd },
+    );
+    this.#serve();
+  }
+
+  #canTake(): boolean {
+    const first = this.#queue.first;
+    if (first === undefined || this.#phase !== "open") return false;
+    if (first.sequence < this.#lentBelow) return true;
+    const ranges = this.#opened?.state.acknowledged.ranges.length ?? 0;
+    return ranges + (this.#writer?.unwrittenAcks.length ?? 0) <= ackRangesMax;
+  }
+
+  #serve(): void {
+    this.#takers.serve((max) => {
+      if (!this.#canTake()) return [];
+      const pieces = this.#queue.take(max);
+      const last = pieces.at(-1);
+      if (last !== undefined) {
+        this.#lent.add(pieces);
+        this.#lentBelow = Math.max(this.#lentBelow, rangeOf(last).end);
+      }
+      return pieces;
+    });
+    this.#refill();
+  }
+
+  #refill(): void {
+    const { unreadBytes, firstStretch } = this.#queue;
+    if (firstStretch === undefined || unreadBytes >= readAheadBytes) return;
+    if (this.#refilling !== undefined || this.#corrupt !== undefined) return;
+    if (this.#phase !== "open" || this.#reader === undefined) return;
+    this.#refilling = this.#reader
+      .refill()
+      .catch((error: unknown) => this.#readFailed(toMillraceError(error, "CHANNEL_CORRUPT")))
+      .then(() => {
+        this.#refilling = undefined;
+        this.#serve();
+      });
+  }
+
+  #readFailed(error: MillraceError): void {
+    this.#corrupt = error;
+    this.#metrics.errors.corrupt.value++;
+    this.#context.log.error(error.message, { code: error.code, ...error.context });
+    this.#serve();
+    if (!this.#canTake()) this.#takers.endAll(error);
+  }
+
+  #lost(first: number, end: number, unsettled: number, error: MillraceError): void {
+    const { log } = this.#context;
+    log.error(`${unsettled} events are lost and set aside: ${error.message}`, error.context);
+    this.#metrics.errors.corrupt.value++;
+    this.#metrics.corruptDiscarded.value += unsettled;
+    this.#errorCounts.take++;
+    this.#size -= unsettled;
+    this.#room.release(unsettled, 0);
+    this.#opened?.state.discard(unsettled);
+    this.#writer?.acknowledge(first, end);
+  }
+
+  /** Settles those positions of the pieces and returns the rest to its place. Never throws. */
+  #settle(pieces: readonly Piece[], settled: Ranges): void {
+    this.#lent.delete(pieces);
+    if (this.#phase !== "open") return;
+    let events = 0;
+    let roomBytes = 0;
+    let base = 0;
+    for (const piece of pieces) {
+      const end = base + piece.batch.length;
+      for (const { part, isSettled } of splitPiece(piece, base, settled)) {
+        if (!isSettled) {
+          this.#queue.putBack(part);
+          continue;
+        }
+        this.#queue.forget(part);
+        events += part.batch.length;
+        roomBytes += part.roomBytes;
+        const { first, end: endSequence } = rangeOf(part);
+        this.#writer?.acknowledge(first, endSequence);
+      }
+      base = end;
+    }
+    this.#size -= events;
+    this.#context.counters.EventTakeSuccessCount += events;
+    this.#metrics.taken.value += events;
+    this.#room.release(events, roomBytes);
+    this.#serve();
+  }
+
+  #failed(error: MillraceError): void {
+    this.#metrics.errors.sync.value++;
+    this.#context.log.error(error.message, { code: error.code });
+    this.#room.refuseAll(error);
+    this.#takers.endAll(error);
+    this.#options.onFatal(error);
+  }
+
+  #requireOpen(): LogWriter {
+    const writer = this.#writer;
+    if (this.#phase !== "open" || writer === undefined) throw this.#closed();
+    if (writer.failure !== undefined) throw writer.failure;
+    return writer;
+  }
+
+  #closed(): MillraceError {
+    return new MillraceError("CHANNEL_CLOSED", `the channel ${this.name} is not open`);
+  }
+
+  #assertFits(events: number, bytes: number, roomBytes: number): void {
+    const { transactionCapacity, transactionBytesMax, capacity, byteCapacity } = this.#options;
+    const eventsMax = Math.min(transactionCapacity, capacity);
+    if (events <= eventsMax && bytes <= transactionBytesMax && roomBytes <= byteCapacity) return;
+    throw new MillraceError(
+      "TRANSACTION_TOO_LARGE",
+      `a batch of ${events} events and ${bytes} bytes is over the ${eventsMax} events and ${Math.min(transactionBytesMax, byteCapacity)} bytes one transaction of ${this.name} may hold`,
+      { context: { events, eventsMax, bytes, transactionBytesMax, byteCapacity } },
+    );
+  }
+
+  async #assertDiskRoom(bytes: number, writer: LogWriter): Promise<void> {
+    const store = this.#opened?.store;
+    if (store === undefined || (await store.hasRoom(bytes))) return;
+    this.#metrics.errors.disk_full.value++;
+    writer.press();
+    throw new MillraceError(
+      "DISK_FULL",
+      `usable space exhausted: ${store.availableBytes} bytes are free for ${this.name}, and puts leave ${store.reservedBytes(0)} alone (minimumRequiredSpace)`,
+      { context: { available: store.availableBytes, reserved: store.reservedBytes(0), bytes } },
+    );
+  }
+
+  #capacityBytes(): number | undefined {
+    const { byteCapacity } = this.#options;
+    if (byteCapacity < Number.MAX_SAFE_INTEGER) return byteCapacity;
+    const store = this.#opened?.store;
+    if (store === undefined) return undefined;
+    return this.#room.bytes + Math.max(0, store.availableBytes - store.reservedBytes(0));
+  }
+
+  #oldestAgeSeconds(): number {
+    let oldest = this.#queue.first?.putTimeMs ?? Infinity;
+    for (const pieces of this.#lent) oldest = Math.min(oldest, pieces[0]?.putTimeMs ?? Infinity);
+    const now = this.#context.runtime.clock.now();
+    return oldest === Infinity ? 0 : Math.max(0, (now - oldest) / 1000);
+  }
+}
+
+class DurablePut implements PutTransaction {
+  readonly #store: () => Promise<void>;
+  readonly #release: () => void;
+  #ended = false;
+
+  constructor(store: () => Promise<void>, release: () => void) {
+    this.#store = store;
+    this.#release = release;
+  }
+
+  async commit(): Promise<void> {
+    this.#end();
+    await this.#store();
+  }
+
+  async rollback(): Promise<void> {
+    this.#end();
+    this.#release();
+  }
+
+  #end(): void {
+    assert(!this.#ended, "a put transaction ends once");
+    this.#ended = true;
+  }
+}
+
+class DurableTake implements TakeTransaction {
+  readonly batch: EventBatch;
+  readonly #settle: (settled: Ranges) => void;
+  #ended = false;
+
+  constructor(pieces: readonly Piece[], settle: (settled: Ranges) => void) {
+    this.batch = pieces.length === 0 ? EventBatch.empty : joinPieces(pieces);
+    this.#settle = settle;
+  }
+
+  async commit(settled: Ranges = [{ from: 0, to: this.batch.length }]): Promise<void> {
+    this.#end();
+    this.#settle(settled);
+  }
+
+  async rollback(): Promise<void> {
+    this.#end();
+    this.#settle([]);
+  }
+
+  #end(): void {
+    assert(!this.#ended, "a take transaction ends once");
+    this.#ended = true;
+  }
+}
+
+/** The piece, whose first event is position `base` of its batch, cut at the ranges' ends. */
+function* splitPiece(
+  piece: Piece,
+  base: number,
+  settled: Ranges,
+): Generator<{ part: Piece; isSettled: boolean }> {
+  let rest: Piece | undefined = piece;
+  let at = base;
+  const end = base + piece.batch.length;
+  const cut = (to: number): Piece => {
+    const whole = rest as Piece;
+    const count = to - at;
+    at = to;
+    if (count === whole.batch.length) {
+      rest = undefined;
+      return whole;
+    }
+    const { front, rest: left } = cutPiece(whole, count);
+    rest = left;
+    return front;
+  };
+  for (const range of settled) {
+    const from = Math.max(range.from, at);
+    const to = Math.min(range.to, end);
+    if (from >= to) continue;
+    if (from > at) yield { part: cut(from), isSettled: false };
+    yield { part: cut(to), isSettled: true };
+  }
+  if (at < end) yield { part: cut(end), isSettled: false };
+}
+
+/** What keeps a channel from starting, as an error that says what to correct. */
+function asStartError(error: unknown, dataDirs: readonly string[]): MillraceError {
+  const permission = ["EACCES", "EPERM", "EROFS"].includes(systemErrorCode(error));
+  const where = `the file channel in ${dataDirs.join(", ")}`;
+  return toMillraceError(error, permission ? "PERMISSION_DENIED" : "CHANNEL_DIRECTORY", where);
+}

@@ -1,0 +1,224 @@
+import {
+  type Clock,
+  type FileSystem,
+  type Histogram,
+  type Log,
+  MillraceError,
+  type Random,
+} from "@millrace/core";
+import { decodeRanges } from "../format/snapshot.ts";
+import { extType, type NewRecord, recordFlag, recordType } from "../format/record.ts";
+import type { SegmentHeader } from "../format/segment-header.ts";
+import type { Tlv } from "../format/tlv.ts";
+import { ActiveSegment } from "./active-segment.ts";
+import { confirmIdentity, type Identity } from "./identity.ts";
+import { LogState } from "./log-state.ts";
+import { extValue, findSegments, type Recovered, recover, runOf } from "./recovery.ts";
+import { RecordReader } from "./record-reader.ts";
+import { type Segment, segmentPath } from "./segment.ts";
+import { type PreparedFile, SegmentStore, type StoreOptions } from "./segment-store.ts";
+import { SyncError } from "./sync-error.ts";
+import { writeError, writeOpening } from "./write-segment.ts";
+
+export interface OpenLogParts {
+  readonly runtime: { clock: Clock; random: Random; files: FileSystem };
+  readonly log: Log;
+  readonly syncSeconds: Histogram;
+}
+
+export interface OpenedLog {
+  readonly state: LogState;
+  readonly store: SegmentStore;
+  readonly active: ActiveSegment;
+  /** What the last run left: bytes that were cut off, and whether it closed in order. */
+  readonly cutBytes: number;
+  readonly clean: boolean;
+}
+
+const emptySnapshot = {
+  lowest: 1,
+  acknowledged: [],
+  putTotal: 0,
+  takenTotal: 0,
+  discardedTotal: 0,
+  segments: [],
+};
+
+/**
+ * Recovery, steps 2 to 7. The directories are locked and identified. Nothing that was there is
+ * written over or removed before the new segment is proven: a crash anywhere before repeats
+ * recovery from the same bytes.
+ */
+export async function openLog(
+  parts: OpenLogParts,
+  identity: Identity,
+  options: StoreOptions & { readonly groupAlign: number },
+): Promise<OpenedLog> {
+  const { runtime, log, syncSeconds } = parts;
+  const { directories } = identity;
+  const store = new SegmentStore({ ...options, directories }, runtime, log);
+  const found = await findSegments(runtime.files, directories);
+  const recovered = await recover(runtime.files, identity.channel, found, log);
+  if (recovered === undefined && identity.ready) {
+    throw new MillraceError(
+      "CHANNEL_CORRUPT",
+      `no segment in ${directories.join(", ")} has a valid header; keep the directories, and check that their disks are mounted and whole`,
+    );
+  }
+  await store.adoptSpares();
+  const state = recovered?.state ?? new LogState(emptySnapshot, 1);
+  const named = found.flatMap(({ namedId, header }) => [namedId, header?.id ?? 0]);
+  const opener = new Opener(parts, store, state, identity, options.groupAlign);
+  try {
+    const opened = await opener.open(recovered);
+    const active = new ActiveSegment(
+      { state, store, clock: runtime.clock, random: runtime.random, log, syncSeconds },
+      { ...opened, lastId: Math.max(opened.segment.id, ...named) },
+    );
+    // Proves the opening's header, so that from here on its damage would be seen; then frees.
+    await active.write([markRecord(state)], false);
+    await active.sync([]);
+    if (!identity.ready) await confirmIdentity(runtime.files, identity);
+    await active.tidy();
+    for (const { directory, path } of recovered?.leftovers ?? []) {
+      if (path !== opened.segment.path) await store.discard(directory, path);
+    }
+    const { cutBytes = 0, clean = true } = recovered ?? {};
+    return { state, store, active, cutBytes, clean };
+  } catch (error) {
+    for (const { handle } of state.segments) await handle?.close().catch(() => undefined);
+    throw error instanceof SyncError ? failedSync(error) : error;
+  }
+}
+
+/** Step 6: the new segment, holding the snapshot as of P and copies of what is not proven. */
+class Opener {
+  readonly #parts: OpenLogParts;
+  readonly #store: SegmentStore;
+  readonly #state: LogState;
+  readonly #identity: Identity;
+  readonly #groupAlign: number;
+
+  constructor(
+    parts: OpenLogParts,
+    store: SegmentStore,
+    state: LogState,
+    identity: Identity,
+    groupAlign: number,
+  ) {
+    this.#parts = parts;
+    this.#store = store;
+    this.#state = state;
+    this.#identity = identity;
+    this.#groupAlign = groupAlign;
+  }
+
+  async open(
+    recovered: Recovered | undefined,
+  ): Promise<{ segment: Segment; offset: number; listed: ReadonlySet<number> }> {
+    const newest = recovered?.newest;
+    const copies = recovered === undefined ? [] : await copyRecords(recovered);
+    const inUse = new Set(this.#state.segments.map(({ path }) => path));
+    if (newest !== undefined) this.#store.continueBehind(newest.directory);
+    let id = (newest?.id ?? 0) + 1;
+    while (this.#identity.directories.some((root) => inUse.has(segmentPath(root, id)))) id++;
+    let failure: unknown;
+    for (const directory of await this.#store.directoryOrder()) {
+      let file: PreparedFile | undefined;
+      try {
+        file = await this.#store.prepare(directory, id, true);
+        return await this.#write(file, id, newest, copies);
+      } catch (error) {
+        await file?.handle.close();
+        if (error instanceof SyncError || error instanceof MillraceError) throw error;
+        failure = error;
+      }
+    }
+    throw writeError(failure, "a segment for this start");
+  }
+
+  async #write(
+    file: PreparedFile,
+    id: number,
+    newest: Segment | undefined,
+    copies: readonly NewRecord[],
+  ): Promise<{ segment: Segment; offset: number; listed: ReadonlySet<number> }> {
+    const state = this.#state;
+    const { random } = this.#parts.runtime;
+    const snapshot = state.snapshot();
+    const header: SegmentHeader = {
+      channel: this.#identity.channel,
+      id,
+      run: random.bytes(8).toString("hex"),
+      salt: random.bytes(8),
+      firstSequence: state.nextSequence,
+      previousId: newest?.id ?? 0,
+      previousEnd: newest?.end ?? 0,
+      groupAlign: this.#groupAlign,
+    };
+    const offset = await writeOpening(file, header, snapshot, copies, () => undefined);
+    const { directory, path, handle } = file;
+    const nextSequence = state.nextSequence;
+    const segment = { id, directory, path, header, nextSequence, end: offset, unacknowledged: 0, handle }; // prettier-ignore
+    state.segments.push(segment);
+    for (const copy of copies) {
+      if (copy.type === recordType.put) state.put(segment, copy.count);
+      else {
+        const body = Buffer.concat(copy.body);
+        state.acknowledge(decodeRanges(body, copy.count) ?? []);
+      }
+    }
+    return { segment, offset, listed: new Set(snapshot.segments.map((live) => live.id)) };
+  }
+}
+
+/** The records of `[P, X)`, each to be written again with the run it was first written in. */
+async function copyRecords({ newest, unproven }: Recovered): Promise<NewRecord[]> {
+  const { handle, header } = newest;
+  if (handle === undefined || unproven.length === 0) return [];
+  const reader = new RecordReader(handle, {
+    salt: header.salt,
+    align: header.groupAlign,
+    limit: Number.MAX_SAFE_INTEGER,
+    windowBytes: 64 * 1024,
+  });
+  const copies: NewRecord[] = [];
+  for (const offset of unproven) {
+    const record = await reader.read(offset);
+    if (record === undefined) {
+      throw new MillraceError(
+        "CHANNEL_CORRUPT",
+        `${newest.path} read differently at ${offset} a moment later; check the disk`,
+      );
+    }
+    const { type, flags, sequence, count } = record.head;
+    const putTime = extValue(record, extType.putTime);
+    const ext: Tlv[] = [];
+    if (putTime !== undefined) ext.push({ type: extType.putTime, value: copyOf(putTime) });
+    if (type === recordType.put) {
+      ext.push({ type: extType.run, value: Buffer.from(runOf(record, header), "hex") });
+    }
+    const plain = flags & ~recordFlag.last;
+    copies.push({ type, flags: plain, sequence, count, ext, body: [copyOf(record.body)] });
+  }
+  return copies;
+}
+
+function copyOf(bytes: Buffer): Buffer {
+  return Buffer.from(bytes);
+}
+
+function markRecord(state: LogState): NewRecord {
+  const sequence = state.nextSequence;
+  return { type: recordType.mark, flags: 0, sequence, count: 0, ext: [], body: [] };
+}
+
+function failedSync(error: SyncError): MillraceError {
+  return new MillraceError(
+    "CHANNEL_FAILED",
+    `${error.message}; start again once the disk is whole`,
+    {
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,340 @@
+import {
+  type FileHandle,
+  type FileSystem,
+  type Log,
+  MillraceError,
+  systemErrorCode,
+} from "@millrace/core";
+import { join } from "node:path";
+import { extType, recordFlag, type RecordHead, recordType } from "../format/record.ts";
+import {
+  decodeSegmentHeader,
+  type SegmentHeader,
+  segmentHeaderBytes,
+} from "../format/segment-header.ts";
+import { decodeRanges, decodeSnapshot, type Snapshot } from "../format/snapshot.ts";
+import { LogState } from "./log-state.ts";
+import { type ReadRecord, RecordReader } from "./record-reader.ts";
+import { type Segment, segmentIdOf } from "./segment.ts";
+import { refuseUnprovenHeader } from "./unproven-header.ts";
+
+/** A segment file as found. */
+export interface FoundFile {
+  readonly directory: number;
+  readonly path: string;
+  /** What the name hints at. */
+  readonly namedId: number;
+  readonly size: number;
+  readonly header: SegmentHeader | undefined;
+}
+
+export interface Recovered {
+  /** As of P: what is proven to be synced. Its segments are the live ones and N, by id. */
+  readonly state: LogState;
+  /** The newest segment, and where its records stood that are to be copied from `[P, X)`. */
+  readonly newest: Segment;
+  readonly unproven: readonly number[];
+  /** Files that nothing needs once the new segment is there. */
+  readonly leftovers: readonly FoundFile[];
+  /** Bytes cut off behind X. */
+  readonly cutBytes: number;
+  /** Whether the log ends with the mark of an orderly close. */
+  readonly clean: boolean;
+}
+
+const windowBytes = 4 * 1024 * 1024;
+
+/** Headers of all segment files (step 2). */
+export async function findSegments(
+  files: FileSystem,
+  directories: readonly string[],
+): Promise<FoundFile[]> {
+  const found: FoundFile[] = [];
+  for (const [index, directory] of directories.entries()) {
+    for (const { name } of await files.readDirectory(directory)) {
+      const namedId = segmentIdOf(name);
+      if (namedId === undefined) continue;
+      const path = join(directory, name);
+      const handle = await files.open(path, "read");
+      try {
+        const bytes = Buffer.alloc(segmentHeaderBytes);
+        const read = await handle.read(bytes, 0, bytes.length, 0);
+        const header = decodeSegmentHeader(bytes.subarray(0, read), path);
+        const { size } = await handle.stat();
+        found.push({ directory: index, path, namedId, size, header });
+      } finally {
+        await handle.close();
+      }
+    }
+  }
+  return found;
+}
+
+/**
+ * Steps 2 to 5: the newest segment, one bounded walk. Throws CHANNEL_CORRUPT with file, offset and
+ * sequences when something that was synced does not verify. Writes nothing.
+ */
+export async function recover(
+  files: FileSystem,
+  channel: string,
+  found: readonly FoundFile[],
+  log: Log,
+): Promise<Recovered | undefined> {
+  const headed = found.filter((file) => file.header !== undefined);
+  for (const { header, path } of headed) {
+    if (header?.channel !== channel) {
+      throw new MillraceError("CHANNEL_DIRECTORY", `${path} belongs to another channel`);
+    }
+  }
+  const newestFile = headed.reduce<FoundFile | undefined>(
+    (best, file) => (best === undefined || idOf(file) > idOf(best) ? file : best),
+    undefined,
+  );
+  await refuseUnprovenHeader(files, found, newestFile);
+  if (newestFile === undefined) return undefined;
+  const handle = await files.open(newestFile.path, "write");
+  try {
+    return await walkNewest(found, newestFile, handle, log);
+  } catch (error) {
+    await handle.close();
+    if (error instanceof MillraceError || systemErrorCode(error) === "") throw error;
+    throw new MillraceError(
+      "CHANNEL_CORRUPT",
+      `${newestFile.path} cannot be read: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+}
+
+async function walkNewest(
+  found: readonly FoundFile[],
+  file: FoundFile,
+  handle: FileHandle,
+  log: Log,
+): Promise<Recovered> {
+  const header = file.header as SegmentHeader;
+  const reader = new RecordReader(handle, {
+    salt: header.salt,
+    align: header.groupAlign,
+    limit: file.size,
+    windowBytes,
+  });
+  const snapshot = await readSnapshot(reader, file);
+  const state = new LogState(snapshot, header.firstSequence);
+  const newest = toSegment(file, header.firstSequence, segmentHeaderBytes, handle);
+  state.segments = [...findLive(found, snapshot, state), newest];
+
+  const walk = new Walk(state, newest, file);
+  const end = await walk.run(reader);
+  const proof = await reader.find(
+    end + 1,
+    header.groupAlign,
+    (head, offset) => head.groupStart > end && head.groupStart <= offset,
+  );
+  if (proof !== undefined || walk.inOpening) {
+    throw corrupt(file, end, walk.nextSequence, proof?.head.sequence);
+  }
+  const cutBytes = await cutLength(handle, end, file.size);
+  if (cutBytes > 0) {
+    log.info(
+      `${file.path}: ${cutBytes} bytes behind offset ${end} were never synced, or are of an earlier use of the file; they are cut off`,
+    );
+  }
+  const leftovers = found.filter(
+    (other) => !state.segments.some((segment) => segment.path === other.path),
+  );
+  const { unproven, clean } = walk;
+  return { state, newest, unproven, leftovers, cutBytes, clean };
+}
+
+/** Walks the records; state moves on only when the group behind proves the one before. */
+class Walk {
+  readonly #state: LogState;
+  readonly #segment: Segment;
+  readonly #file: FoundFile;
+  /** Offsets of the last group's puts and acknowledgements, and what they would do. */
+  #group: { offset: number; apply: () => void }[] = [];
+  #groupStart = segmentHeaderBytes;
+  #lastHead: RecordHead | undefined;
+  nextSequence: number;
+  inOpening = true;
+
+  constructor(state: LogState, segment: Segment, file: FoundFile) {
+    this.#state = state;
+    this.#segment = segment;
+    this.#file = file;
+    this.nextSequence = state.nextSequence;
+  }
+
+  get unproven(): readonly number[] {
+    return this.#group.map(({ offset }) => offset);
+  }
+
+  get clean(): boolean {
+    const head = this.#lastHead;
+    return head?.type === recordType.mark && (head.flags & recordFlag.clean) !== 0;
+  }
+
+  /** Returns X, the offset of the first record that does not verify. */
+  async run(reader: RecordReader): Promise<number> {
+    let offset = segmentHeaderBytes;
+    let boundary = false;
+    for (;;) {
+      const record = await reader.read(offset);
+      if (record === undefined || !this.#belongs(record.head, offset, boundary)) return offset;
+      if (record.head.groupStart !== this.#groupStart) this.#prove(record.head.groupStart);
+      this.#read(record);
+      this.#lastHead = record.head;
+      boundary = (record.head.flags & recordFlag.last) !== 0;
+      offset = record.end;
+      // The opening group is proven by the header, which was written after its sync.
+      if (boundary && this.inOpening) {
+        this.inOpening = false;
+        this.#prove(offset);
+      }
+    }
+  }
+
+  #belongs(head: RecordHead, offset: number, boundary: boolean): boolean {
+    if (head.groupStart === offset) return boundary || offset === segmentHeaderBytes;
+    return head.groupStart === this.#groupStart && offset > this.#groupStart;
+  }
+
+  #prove(end: number): void {
+    for (const { apply } of this.#group) apply();
+    this.#group = [];
+    this.#groupStart = end;
+    this.#segment.end = end;
+  }
+
+  #read(record: ReadRecord): void {
+    const { head, offset } = record;
+    const state = this.#state;
+    if (head.type === recordType.put) {
+      this.#expect(head, offset);
+      this.nextSequence += head.count;
+      this.#group.push({ offset, apply: () => state.put(this.#segment, head.count) });
+    } else if (head.type === recordType.ack) {
+      const ranges = decodeRanges(record.body, head.count);
+      this.#expect(head, offset);
+      if (ranges === undefined) throw corrupt(this.#file, offset, head.sequence, undefined);
+      this.#group.push({ offset, apply: () => state.acknowledge(ranges) });
+    } else if (head.type === recordType.mark) {
+      this.#expect(head, offset);
+    } else if (offset !== segmentHeaderBytes && (head.flags & recordFlag.optional) === 0) {
+      throw new MillraceError(
+        "CHANNEL_FORMAT",
+        `${this.#file.path} holds a record of type ${head.type} at ${offset}, which this version does not know`,
+      );
+    }
+  }
+
+  #expect(head: RecordHead, offset: number): void {
+    if (head.sequence === this.nextSequence) return;
+    throw corrupt(this.#file, offset, this.nextSequence, head.sequence);
+  }
+}
+
+async function readSnapshot(reader: RecordReader, file: FoundFile): Promise<Snapshot> {
+  const record = await reader.read(segmentHeaderBytes);
+  const header = file.header as SegmentHeader;
+  const snapshot =
+    record?.head.type === recordType.snapshot && record.head.sequence === header.firstSequence
+      ? decodeSnapshot(record.body, record.head.count, file.path)
+      : undefined;
+  if (snapshot === undefined) {
+    throw corrupt(file, segmentHeaderBytes, header.firstSequence, undefined);
+  }
+  return snapshot;
+}
+
+/** The segments a snapshot lists, each of which must be there. */
+function findLive(found: readonly FoundFile[], snapshot: Snapshot, state: LogState): Segment[] {
+  return snapshot.segments.map((live) => {
+    const file = found.find(
+      ({ header, directory }) =>
+        header?.id === live.id && header.run === live.run && directory === live.directory,
+    );
+    const range = `sequences ${live.firstSequence} to ${live.nextSequence - 1}`;
+    if (file === undefined) {
+      throw new MillraceError(
+        "CHANNEL_CORRUPT",
+        `segment ${live.id} with ${range} is missing from directory ${live.directory + 1}, or its header does not verify`,
+      );
+    }
+    if (file.size < live.end) {
+      throw new MillraceError(
+        "CHANNEL_CORRUPT",
+        `${file.path} with ${range} has ${file.size} bytes, not ${live.end}`,
+      );
+    }
+    const segment = toSegment(file, live.nextSequence, live.end, undefined);
+    const { firstSequence, nextSequence } = live;
+    const first = Math.max(firstSequence, state.lowest);
+    const open = Math.max(0, nextSequence - first);
+    segment.unacknowledged = open - state.acknowledged.countIn(first, nextSequence);
+    return segment;
+  });
+}
+
+function toSegment(
+  file: FoundFile,
+  nextSequence: number,
+  end: number,
+  handle: FileHandle | undefined,
+): Segment {
+  const header = file.header as SegmentHeader;
+  const { directory, path } = file;
+  return { id: header.id, directory, path, header, nextSequence, end, unacknowledged: 0, handle };
+}
+
+/** Bytes behind `end` up to the last one that is not zero. */
+async function cutLength(handle: FileHandle, end: number, size: number): Promise<number> {
+  const chunk = Buffer.allocUnsafe(Math.min(windowBytes, Math.max(0, size - end)));
+  let last = end;
+  for (let at = end; at < size; at += chunk.length) {
+    const read = await handle.read(chunk, 0, Math.min(chunk.length, size - at), at);
+    if (read === 0) break;
+    for (let i = read - 1; i >= 0; i--) {
+      if (chunk[i] === 0) continue;
+      last = at + i + 1;
+      break;
+    }
+  }
+  return last - end;
+}
+
+function corrupt(
+  file: FoundFile,
+  offset: number,
+  first: number,
+  next: number | undefined,
+): MillraceError {
+  const range =
+    next === undefined ? `from ${first} on` : `${first} to ${Math.max(first, next) - 1}`;
+  return new MillraceError(
+    "CHANNEL_CORRUPT",
+    `${file.path} does not verify at offset ${offset}, though it was synced there (sequences ${range}); keep the directory, check disk and memory, then \`millrace file-channel repair\` sets the range aside`,
+    { context: { path: file.path, offset, first, next } },
+  );
+}
+
+function idOf(file: FoundFile): number {
+  return (file.header as SegmentHeader).id;
+}
+
+/** The run an event of this record was first written in. */
+export function runOf(record: ReadRecord, header: SegmentHeader): string {
+  return extValue(record, extType.run)?.toString("hex") ?? header.run;
+}
+
+/** An extension of 8 bytes. */
+export function extValue(record: ReadRecord, type: number): Buffer | undefined {
+  const { ext } = record;
+  for (let at = 0; at + 4 <= ext.length; at += 4 + ext.readUInt16BE(at + 2)) {
+    if (ext.readUInt16BE(at) === type && ext.readUInt16BE(at + 2) === 8) {
+      return ext.subarray(at + 4, at + 12);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,213 @@
+import {
+  type Clock,
+  type FileHandle,
+  fileExists,
+  type FileSystem,
+  type Log,
+  MillraceError,
+  type Random,
+  systemErrorCode,
+} from "@millrace/core";
+import { join } from "node:path";
+import { SyncError } from "./sync-error.ts";
+import { closeSegment, type Segment, segmentPath, sparePattern } from "./segment.ts";
+
+export interface StoreOptions {
+  /** By the index channel.json gives them. */
+  readonly directories: readonly string[];
+  readonly segmentBytes: number;
+  /** What puts leave free on a directory's disk. */
+  readonly minimumRequiredSpaceBytes: number;
+}
+
+export interface PreparedFile {
+  readonly directory: number;
+  readonly path: string;
+  readonly handle: FileHandle;
+}
+
+const sparesKept = 2;
+const spaceAgeMs = 1000;
+const mebibyte = 1024 * 1024;
+
+/**
+ * The segment files of all directories: makes them, frees them, keeps spares, watches free space.
+ * Holds the rules about names: a file is created or renamed and its directory synced before its
+ * header is written (F1), and a spare is used again only after the directory sync behind its own
+ * rename (F8). The tests named after the rules show what is lost without them.
+ */
+export class SegmentStore {
+  readonly options: StoreOptions;
+  /** Kept back in every segment, so that acknowledgements and snapshots fit on a full disk. */
+  readonly reserveBytes: number;
+  readonly #files: FileSystem;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: Log;
+  /** Paths of spares whose names are durable, by directory. */
+  readonly #spares: string[][];
+  readonly #free: number[];
+  #freeReadAt = -Infinity;
+  #next = 0;
+
+  constructor(
+    options: StoreOptions,
+    runtime: { clock: Clock; random: Random; files: FileSystem },
+    log: Log,
+  ) {
+    this.options = options;
+    this.reserveBytes = Math.min(mebibyte, Math.floor(options.segmentBytes / 4));
+    this.#files = runtime.files;
+    this.#clock = runtime.clock;
+    this.#random = runtime.random;
+    this.#log = log;
+    this.#spares = options.directories.map(() => []);
+    this.#free = options.directories.map(() => Infinity);
+  }
+
+  get files(): FileSystem {
+    return this.#files;
+  }
+
+  /** Takes over what recovery found as `spare-*` and keeps at most two a directory. */
+  async adoptSpares(): Promise<void> {
+    for (const [index, directory] of this.options.directories.entries()) {
+      const entries = await this.#files.readDirectory(directory);
+      const found = entries.filter(({ name }) => sparePattern.test(name)).map(({ name }) => name);
+      if (found.length > 0) await this.#syncDirectory(directory);
+      for (const name of found.sort()) {
+        const path = join(directory, name);
+        if ((this.#spares[index] as string[]).length < sparesKept) this.#spares[index]?.push(path);
+        else await this.#files.unlink(path);
+      }
+    }
+  }
+
+  /** Round robin goes on behind the directory of the last run's newest segment. */
+  continueBehind(directory: number): void {
+    this.#next = (directory + 1) % this.options.directories.length;
+  }
+
+  /** Directories in the order in which the next segment tries them; a full one comes last. */
+  async directoryOrder(): Promise<number[]> {
+    await this.refreshSpace();
+    const count = this.options.directories.length;
+    const order = Array.from({ length: count }, (_, i) => (this.#next + i) % count);
+    const roomy = order.filter((index) => this.#hasRoomForSegment(index));
+    return [...roomy, ...order.filter((index) => !roomy.includes(index))];
+  }
+
+  /**
+   * A file for segment `id` in the directory, its name durable (F1). A leftover of that very name,
+   * which only recovery allows, is written over. EEXIST otherwise: another process writes here.
+   */
+  async prepare(directory: number, id: number, overwrite: boolean): Promise<PreparedFile> {
+    const root = this.options.directories[directory] as string;
+    const path = segmentPath(root, id);
+    const handle = await this.#openNew(directory, path, overwrite);
+    try {
+      await this.#syncDirectory(root);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    this.#next = (directory + 1) % this.options.directories.length;
+    return { directory, path, handle };
+  }
+
+  /** Frees a segment that no synced snapshot needs any more (F5 is the caller's to hold). */
+  async free(segment: Segment): Promise<void> {
+    await closeSegment(segment);
+    await this.discard(segment.directory, segment.path);
+  }
+
+  /** Makes a spare of the file, or removes it. Unlinks need no sync: recovery knows leftovers. */
+  async discard(directory: number, path: string): Promise<void> {
+    const spares = this.#spares[directory] as string[];
+    if (spares.length >= sparesKept) {
+      await this.#files.unlink(path);
+      return;
+    }
+    const root = this.options.directories[directory] as string;
+    const spare = join(root, `spare-${this.#random.bytes(8).toString("hex")}.seg`);
+    await this.#files.rename(path, spare);
+    await this.#syncDirectory(root);
+    spares.push(spare);
+  }
+
+  /** Bytes puts may not touch in a directory: what the operator said, or what acks may need. */
+  reservedBytes(directory: number): number {
+    const spare = (this.#spares[directory] as string[]).length > 0;
+    const needed = this.reserveBytes + (spare ? 0 : this.options.segmentBytes);
+    return Math.max(this.options.minimumRequiredSpaceBytes, needed);
+  }
+
+  /** Free bytes of the roomiest directory, as last seen, less what was written since. */
+  get availableBytes(): number {
+    return Math.max(...this.#free);
+  }
+
+  /** Whether a put of so many bytes leaves the reserve untouched in some directory. */
+  async hasRoom(bytes: number): Promise<boolean> {
+    const fits = (): boolean =>
+      this.#free.some((free, index) => free - bytes >= this.reservedBytes(index));
+    if (this.#clock.monotonic() - this.#freeReadAt < spaceAgeMs && fits()) return true;
+    await this.refreshSpace();
+    return fits();
+  }
+
+  noteWritten(directory: number, bytes: number): void {
+    this.#free[directory] = (this.#free[directory] as number) - bytes;
+  }
+
+  async refreshSpace(): Promise<void> {
+    for (const [index, directory] of this.options.directories.entries()) {
+      try {
+        this.#free[index] = await this.#files.freeBytes(directory);
+      } catch (error) {
+        this.#free[index] = 0;
+        this.#log.error(`the free space of ${directory} cannot be read`, { error: String(error) });
+      }
+    }
+    this.#freeReadAt = this.#clock.monotonic();
+  }
+
+  async #syncDirectory(path: string): Promise<void> {
+    try {
+      await this.#files.syncDirectory(path);
+    } catch (error) {
+      throw new SyncError(`fsync of the directory ${path} failed: ${String(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #hasRoomForSegment(directory: number): boolean {
+    if ((this.#spares[directory] as string[]).length > 0) return true;
+    return (this.#free[directory] as number) >= this.reservedBytes(directory);
+  }
+
+  async #openNew(directory: number, path: string, overwrite: boolean): Promise<FileHandle> {
+    if (await fileExists(this.#files, path)) {
+      if (overwrite) return this.#files.open(path, "write");
+      throw foreignSegment(path);
+    }
+    const spare = this.#spares[directory]?.pop();
+    if (spare !== undefined) {
+      await this.#files.rename(spare, path);
+      return this.#files.open(path, "write");
+    }
+    try {
+      return await this.#files.open(path, "create");
+    } catch (error) {
+      throw systemErrorCode(error) === "EEXIST" ? foreignSegment(path) : error;
+    }
+  }
+}
+
+function foreignSegment(path: string): MillraceError {
+  return new MillraceError(
+    "CHANNEL_FAILED",
+    `${path} exists and this channel did not make it: another process writes into the directory; nothing more is written`,
+  );
+}

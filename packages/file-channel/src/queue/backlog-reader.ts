@@ -1,0 +1,202 @@
+import {
+  EventBatch,
+  type FileSystem,
+  MillraceError,
+  systemErrorCode,
+  writeFully,
+} from "@millrace/core";
+import { dirname, join } from "node:path";
+import { readU64 } from "../format/bytes.ts";
+import { extType, recordType } from "../format/record.ts";
+import { extValue, runOf } from "../log/recovery.ts";
+import { type ReadRecord, RecordReader } from "../log/record-reader.ts";
+import { openForReading, type Segment } from "../log/segment.ts";
+import type { SequenceSet } from "../log/sequence-set.ts";
+import type { EventQueue, Stretch } from "./event-queue.ts";
+import { type Room, roomBytesOf } from "./room.ts";
+import { smallPutBytes } from "./small-slab.ts";
+
+/** Read at once; a larger record is read whole. */
+const windowBytes = 1024 * 1024;
+/** Below this much unread in memory, the next window is read. */
+export const readAheadBytes = 1024 * 1024;
+
+export interface BacklogParts {
+  readonly files: FileSystem;
+  readonly queue: EventQueue;
+  readonly room: Room;
+  /** What was settled before this start: skipped when it is read. */
+  readonly settled: { readonly lowest: number; readonly above: SequenceSet };
+  readonly onCorruption: "stop" | "quarantine";
+  /** Events `[first, end)` that can never be read; `unsettled` of them were not delivered yet. */
+  lost(first: number, end: number, unsettled: number, error: MillraceError): void;
+}
+
+/** Brings events back from disk in their order, each record verified. */
+export class BacklogReader {
+  readonly #parts: BacklogParts;
+  #reader: { segment: Segment; records: RecordReader } | undefined;
+
+  constructor(parts: BacklogParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Reads on until enough is unread in memory or nothing is left on disk. Throws CHANNEL_CORRUPT
+   * at a record that does not verify, and again when called again.
+   */
+  async refill(): Promise<void> {
+    const { queue, room } = this.#parts;
+    while (queue.unreadBytes < readAheadBytes) {
+      const stretch = queue.firstStretch;
+      if (stretch === undefined) return;
+      if (stretch.offset < stretch.end) await this.#readOne(stretch);
+      // Looked at in one turn: a put may have made the stretch longer while it was read.
+      if (stretch.offset >= stretch.end) {
+        queue.dropFirstStretch();
+        room.release(0, stretch.roomBytes);
+      }
+    }
+  }
+
+  async #readOne(stretch: Stretch): Promise<void> {
+    const records = await this.#open(stretch);
+    let record: ReadRecord | undefined;
+    let cause: unknown;
+    try {
+      record = await records.read(stretch.offset);
+    } catch (error) {
+      cause = error;
+    }
+    const sound =
+      record !== undefined &&
+      (record.head.type !== recordType.put || record.head.sequence === stretch.nextSequence);
+    if (record === undefined || !sound || !this.#accept(stretch, record)) {
+      await this.#damaged(stretch, records, cause);
+      return;
+    }
+    stretch.offset = record.end;
+  }
+
+  /** Adds the record's unsettled events to the queue; false when its body is not events. */
+  #accept(stretch: Stretch, record: ReadRecord): boolean {
+    const { head, body } = record;
+    if (head.type !== recordType.put) return true;
+    const first = head.sequence;
+    const end = first + head.count;
+    const missing = this.#unsettled(first, end);
+    if (missing.length > 0) {
+      const batch = scan(body, head.count);
+      if (batch === undefined) return false;
+      const putTime = extValue(record, extType.putTime);
+      const whole = roomBytesOf(body.length);
+      for (const range of missing) {
+        const part = batch.slice(range.first - first, range.end - first);
+        this.#append(stretch, part, {
+          run: runOf(record, stretch.segment.header),
+          sequence: range.first,
+          roomBytes: Math.floor((whole * part.length) / head.count),
+          putTimeMs: putTime === undefined ? 0 : readU64(putTime, 0),
+        });
+      }
+    }
+    stretch.nextSequence = end;
+    return true;
+  }
+
+  #append(
+    stretch: Stretch,
+    part: EventBatch,
+    rest: { run: string; sequence: number; roomBytes: number; putTimeMs: number },
+  ): void {
+    const { queue, room } = this.#parts;
+    // The bytes stand in the reader's window, which is used again: small ones are copied anyway.
+    const batch = part.byteLength < smallPutBytes ? part : part.copy();
+    const known = Math.min(stretch.roomBytes, rest.roomBytes);
+    stretch.roomBytes -= known;
+    stretch.events -= part.length;
+    room.occupy(0, rest.roomBytes - known);
+    queue.appendRead({ batch, ...rest });
+  }
+
+  #unsettled(first: number, end: number): readonly { first: number; end: number }[] {
+    const { lowest, above } = this.#parts.settled;
+    return above.missingIn(Math.max(first, lowest), end);
+  }
+
+  async #damaged(stretch: Stretch, records: RecordReader, cause: unknown): Promise<void> {
+    const { segment, offset, nextSequence } = stretch;
+    const next = await records
+      .find(offset + 8, 8, (head) => head.type === recordType.put && head.sequence >= nextSequence)
+      .catch(() => undefined);
+    const end = next?.head.sequence ?? stretch.endSequence;
+    const behind = next?.offset ?? stretch.end;
+    if (end === nextSequence) {
+      // An acknowledgement or a mark: recovery has no more use for it, and no event is lost.
+      stretch.offset = behind;
+      return;
+    }
+    const error = new MillraceError(
+      "CHANNEL_CORRUPT",
+      `${segment.path} does not verify at offset ${offset}: sequences ${nextSequence} to ${end - 1} cannot be read; \`millrace file-channel repair\` sets them aside, as onCorruption = quarantine does at once`,
+      { cause, context: { path: segment.path, offset, first: nextSequence, end } },
+    );
+    if (this.#parts.onCorruption === "stop") throw error;
+    await this.#setAside(segment, offset, behind);
+    const missing = this.#unsettled(nextSequence, end);
+    const unsettled = missing.reduce((sum, range) => sum + range.end - range.first, 0);
+    stretch.offset = behind;
+    stretch.nextSequence = end;
+    stretch.events -= unsettled;
+    this.#parts.lost(nextSequence, end, unsettled, error);
+  }
+
+  /** Keeps the damaged bytes in a file of their own, for whoever wants to look. */
+  async #setAside(segment: Segment, from: number, to: number): Promise<void> {
+    const { files } = this.#parts;
+    const name = `quarantine-${segment.id.toString(16)}-${from}-${to}.bin`;
+    try {
+      const source = await openForReading(files, segment);
+      const target = await files.open(join(dirname(segment.path), name), "create");
+      try {
+        const chunk = Buffer.allocUnsafe(Math.min(windowBytes, to - from));
+        for (let at = from; at < to; at += chunk.length) {
+          const read = await source.read(chunk, 0, Math.min(chunk.length, to - at), at);
+          if (read === 0) break;
+          await writeFully(target, [chunk.subarray(0, read)], at - from);
+        }
+        await target.datasync();
+      } finally {
+        await target.close();
+      }
+    } catch (error) {
+      if (systemErrorCode(error) === "") throw error;
+      // Unreadable bytes, a full disk, or set aside before: the events are lost either way.
+    }
+  }
+
+  async #open(stretch: Stretch): Promise<RecordReader> {
+    const { segment } = stretch;
+    if (this.#reader?.segment !== segment) {
+      const handle = await openForReading(this.#parts.files, segment);
+      const { salt, groupAlign } = segment.header;
+      const records = new RecordReader(handle, {
+        salt,
+        align: groupAlign,
+        limit: stretch.end,
+        windowBytes,
+      });
+      this.#reader = { segment, records };
+    }
+    this.#reader.records.extend(stretch.end);
+    return this.#reader.records;
+  }
+}
+
+function scan(body: Buffer, count: number): EventBatch | undefined {
+  try {
+    return EventBatch.scan(body, 0, body.length, count);
+  } catch {
+    return undefined;
+  }
+}
