@@ -1,4 +1,4 @@
-import { systemErrorCode } from "../errors/millrace-error.ts";
+import { MillraceError, systemErrorCode } from "../errors/millrace-error.ts";
 import type { FileHandle, FileSystem } from "./file-system.ts";
 import { dirname } from "node:path";
 
@@ -41,6 +41,12 @@ export async function writeFully(
   let at = position;
   while (rest.length > 0) {
     let taken = await handle.write(rest, at);
+    if (taken === 0) {
+      throw new MillraceError(
+        "WRITE_FAILED",
+        `a write at byte ${at} took nothing of what was given`,
+      );
+    }
     at += taken;
     const left: Buffer[] = [];
     for (const buffer of rest) {
