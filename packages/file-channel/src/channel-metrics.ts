@@ -20,16 +20,16 @@ export type ErrorKind = "write" | "ack" | "sync" | "corrupt" | "disk_full";
 
 /** Declares everything at once, so that no counter is born above zero. */
 export function declareMetrics(metrics: Metrics, gauges: ChannelGauges): ChannelMetrics {
-  metrics.gauge("millrace_channel_events", "Events held.", gauges.events);
-  metrics.gauge("millrace_channel_bytes", "Bytes held, records and padding.", gauges.bytes);
+  metrics.gauge("millrace_channel_events", "Events held now.", gauges.events);
+  metrics.gauge("millrace_channel_bytes", "Bytes held now.", gauges.bytes);
   metrics.gauge(
     "millrace_channel_capacity_bytes",
-    "Bytes the channel can hold: byteCapacity, or what the disk allows.",
+    "Bytes the channel may hold.",
     gauges.capacityBytes,
   );
   metrics.gauge(
     "millrace_channel_oldest_event_age_seconds",
-    "Since the oldest event was put; 0 when none is held.",
+    "Time since the oldest event held was committed.",
     gauges.oldestAgeSeconds,
   );
   metrics.gauge(
@@ -45,10 +45,13 @@ export function declareMetrics(metrics: Metrics, gauges: ChannelGauges): Channel
   const errors = (kind: ErrorKind): Counter =>
     metrics.counter("millrace_file_channel_errors_total", "Errors of the disk, by kind.", { kind });
   return {
-    taken: metrics.counter("millrace_channel_taken_events_total", "Events settled by takes."),
+    taken: metrics.counter(
+      "millrace_channel_taken_events_total",
+      "Events that sinks have taken and settled.",
+    ),
     corruptDiscarded: metrics.counter(
       "millrace_events_discarded_total",
-      "Events neither delivered nor held any more.",
+      "Events that were neither delivered nor are held.",
       { reason: "corrupt_record", intended: "false" },
     ),
     syncSeconds: metrics.histogram("millrace_file_channel_sync_seconds", "Time of an fdatasync."),

@@ -1,0 +1,41 @@
+import { defineChannel } from "@millrace/core";
+import { options } from "./options.ts";
+
+export const channel = defineChannel({
+  type: "file",
+  aliases: ["org.apache.flume.channel.file.FileChannel"],
+  summary: "Keeps events on disk, synced before they are acknowledged.",
+  options,
+  guarantee: { atLeastOnce: true },
+  example: `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1
+a1.channels.c1.type = file
+a1.channels.c1.dataDirs = /var/lib/millrace/a1/data
+a1.channels.c1.byteCapacity = 4294967296
+a1.channels.c1.transactionCapacity = 1000
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+`,
+  check: ({ capacity, transactionCapacity, encryption }) => [
+    ...(transactionCapacity <= capacity
+      ? []
+      : [
+          {
+            key: "transactionCapacity",
+            message: `${transactionCapacity} is over capacity, which is ${capacity}`,
+          },
+        ]),
+    ...[...encryption.keys()].slice(0, 1).map((key) => ({
+      key: `encryption.${key}`,
+      message:
+        "the file channel does not encrypt yet; remove the encryption properties and encrypt the disk, or stay on Java Flume for this channel",
+    })),
+  ],
+  transactionCapacity: (values) => values.transactionCapacity,
+  create: async (values, context) =>
+    (await import("./file-channel.ts")).createConfiguredFileChannel(values, context),
+});
