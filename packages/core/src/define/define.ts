@@ -56,7 +56,7 @@ export interface EventSerializer {
  * to record once the events are committed.
  */
 export interface EventDeserializer {
-  /** The next events, at most `max`; fewer only at the end of the file. */
+  /** The next events, at most `max`; none only at the end of the file. */
   read(max: number): Promise<DeserializedEvent[]>;
 }
 export interface DeserializedEvent {
