@@ -7,7 +7,6 @@ import {
   createSourceRunner,
   type Interceptor,
   MillraceError,
-  type SourceCounters,
   toMillraceError,
 } from "@millrace/core";
 import type { AgentConfiguration, SourceConfig } from "../config/agent-configuration.ts";
@@ -34,7 +33,7 @@ export async function makeSources(
     await build.attempt("source", config, async (title) => {
       const { name, type } = config;
       const counters = createSourceCounters();
-      const channelProcessor = await makeProcessor(build, config, own, counters);
+      const channelProcessor = await makeProcessor(build, config, own);
       const context = { ...componentContext(options, config), counters, channelProcessor };
       const runner = createSourceRunner({
         source: await config.definition.create(config.options, context),
@@ -55,7 +54,6 @@ async function makeProcessor(
   { options }: GraphBuild,
   config: SourceConfig,
   channels: ReadonlyMap<string, Channel>,
-  counters: SourceCounters,
 ): Promise<ChannelProcessor> {
   const { name, type, selector } = config;
   const interceptors: Interceptor[] = [];
@@ -68,7 +66,6 @@ async function makeProcessor(
   const processor = createChannelProcessor({
     interceptors,
     selector: await selector.definition.create(selector.options, selectorContext),
-    counters,
     metrics,
     clock: options.runtime.clock,
     log: options.log(name),

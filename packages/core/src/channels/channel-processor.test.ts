@@ -13,7 +13,6 @@ import {
 } from "@millrace/testing";
 import { MillraceError } from "../errors/millrace-error.ts";
 import { EventBatch } from "../events/event-batch.ts";
-import { createSourceCounters, type SourceCounters } from "../metrics/counters.ts";
 import type { ChannelProcessor, Interceptor } from "../sources/source.ts";
 import type { Channel } from "./channel.ts";
 import { createChannelProcessor } from "./channel-processor.ts";
@@ -26,7 +25,6 @@ interface Given {
   readonly clock: FakeClock;
   readonly log: CollectingLog;
   readonly metrics: CollectingMetrics;
-  readonly counters: SourceCounters;
   processor(selector: ChannelSelector, interceptors?: readonly Interceptor[]): ChannelProcessor;
   /** A started channel, which writes what happens to it into `journal`. */
   channel(name: string, options?: FakeOptions): Promise<Channel>;
@@ -43,19 +41,16 @@ function given(): Given {
   const clock = createFakeClock();
   const log = createCollectingLog();
   const metrics = createCollectingMetrics();
-  const counters = createSourceCounters();
   const journal: string[] = [];
   return {
     clock,
     log,
     metrics,
-    counters,
     journal,
     processor: (selector, interceptors = []) =>
       createChannelProcessor({
         interceptors,
         selector,
-        counters,
         metrics,
         clock,
         log,
@@ -124,14 +119,13 @@ void test("required and optional channels both receive a batch (T056)", async ()
 });
 
 void test("what a channel throws reaches the caller as it is (T054)", async () => {
-  const { channel, processor, counters } = given();
+  const { channel, processor } = given();
   const full = new MillraceError("CHANNEL_FULL", "no room");
   const a = await channel("a", { beginFails: full });
   await assert.rejects(
     processor(replicating([a])).processEventBatch(numberedBatch(1, 1)),
     (error) => error === full,
   );
-  assert.equal(counters.ChannelWriteFail, 1);
 });
 
 void test("an error that is not ours is wrapped once, with its cause", async () => {
@@ -220,7 +214,7 @@ void test("two batches that cross wait for each other's room without a deadlock"
 });
 
 void test("all durable commits are awaited when one fails, and the others are rolled back", async () => {
-  const { channel, processor, journal, counters } = given();
+  const { channel, processor, journal } = given();
   const a = await channel("a", {
     durable: true,
     commitFails: new MillraceError("DISK_FULL", "no space"),
@@ -232,7 +226,6 @@ void test("all durable commits are awaited when one fails, and the others are ro
     code("DISK_FULL"),
   );
   assert.deepEqual(journal.slice(6).sort(), ["commit b", "fail a", "rollback c"]);
-  assert.equal(counters.ChannelWriteFail, 1);
 });
 
 void test("of several failed commits a fatal one is thrown", async () => {
@@ -247,7 +240,7 @@ void test("of several failed commits a fatal one is thrown", async () => {
 });
 
 void test("an optional channel that fails is counted and logged, and the batch is accepted", async () => {
-  const { channel, processor, metrics, log, counters } = given();
+  const { channel, processor, metrics, log } = given();
   const a = await channel("a");
   const b = await channel("b", { beginFails: new MillraceError("CHANNEL_FULL", "no room") });
   const c = await channel("c");
@@ -257,7 +250,6 @@ void test("an optional channel that fails is counted and logged, and the batch i
   const labels = { reason: "optional_channel_failed", intended: "false" };
   assert.equal(metrics.value(discarded, labels), 4);
   assert.match(log.lines[0]?.message ?? "", /optional channel b .*CHANNEL_FULL/);
-  assert.equal(counters.ChannelWriteFail, 0);
 });
 
 void test("optional channels are not tried when a required one failed", async () => {

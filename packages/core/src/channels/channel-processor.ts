@@ -1,6 +1,5 @@
 import { type MillraceError, toMillraceError } from "../errors/millrace-error.ts";
 import type { EventBatch } from "../events/event-batch.ts";
-import type { SourceCounters } from "../metrics/counters.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
@@ -13,8 +12,6 @@ export interface ChannelProcessorOptions {
   /** In the order of the source's `interceptors`. */
   readonly interceptors: readonly Interceptor[];
   readonly selector: ChannelSelector;
-  /** The source's; ChannelWriteFail is counted here, everything else by the source. */
-  readonly counters?: SourceCounters;
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
@@ -31,7 +28,7 @@ const unmatchedLogMs = 60_000;
  * batch that failed was not processed, and its retry counts it.
  */
 export function createChannelProcessor(options: ChannelProcessorOptions): ChannelProcessor {
-  const { selector, counters, clock, log, keepAliveMs } = options;
+  const { selector, clock, log, keepAliveMs } = options;
   const intercept = createInterceptorChain(options.interceptors);
   const fanOut = createFanOut(clock, keepAliveMs);
   const discards = declareDiscards(options.metrics);
@@ -41,14 +38,9 @@ export function createChannelProcessor(options: ChannelProcessorOptions): Channe
     const shares = sharesInOrder(routes.required);
     const [first] = shares;
     if (first === undefined) return;
-    try {
-      // A single channel keeps its own keep-alive: no timer and no signal for the common case.
-      if (shares.length === 1) await putShare(first);
-      else await fanOut(shares);
-    } catch (error) {
-      if (counters !== undefined) counters.ChannelWriteFail++;
-      throw error;
-    }
+    // A single channel keeps its own keep-alive: no timer and no signal for the common case.
+    if (shares.length === 1) await putShare(first);
+    else await fanOut(shares);
   };
 
   const putOptional = async (share: Share): Promise<void> => {
