@@ -134,17 +134,29 @@ function checkChannels(
   const names = new Set(property.value.split(/\s+/));
   for (const name of names) {
     if (channels.has(name)) continue;
-    report("error", property, property.key, noChannel(name, declared));
+    reportNoChannel(property, name, declared, report);
     names.delete(name);
   }
   return [...names];
 }
 
-function noChannel(name: string, declared: readonly string[]): string {
-  if (declared.includes(name)) return `channel ${name} has errors of its own`;
-  if (name.includes(",")) return `no channel ${name}; names are separated by blanks, not commas`;
+/** A channel with errors of its own is only noted: its errors are the ones to correct. */
+function reportNoChannel(
+  property: Property,
+  name: string,
+  declared: readonly string[],
+  report: Report,
+): void {
+  if (declared.includes(name)) {
+    report("note", property, property.key, `channel ${name} has errors of its own`);
+    return;
+  }
   const known = declared.length === 0 ? "; the agent has none" : `; it has ${declared.join(", ")}`;
-  return `no channel ${name}${didYouMean(name, declared) || known}`;
+  const why = name.includes(",")
+    ? "; names are separated by blanks, not commas"
+    : didYouMean(name, declared) || known;
+  const several = /\s/.test(name) ? "; a sink reads one channel" : "";
+  report("error", property, property.key, `no channel ${name}${why}${several}`);
 }
 
 /** All of them in order, or undefined when one has an error. */
@@ -204,8 +216,7 @@ async function checkSink(
   }
   const channel = property.value;
   if (!channels.has(channel)) {
-    const several = /\s/.test(channel) ? "; a sink reads one channel" : "";
-    report("error", property, property.key, noChannel(channel, declared) + several);
+    reportNoChannel(property, channel, declared, report);
     return undefined;
   }
   return sink && { ...sink, channel };

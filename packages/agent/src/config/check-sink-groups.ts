@@ -47,7 +47,7 @@ function checkMembers(
     if (!declared.includes(name)) {
       report("error", list, list.key, `no sink ${name}${didYouMean(name, declared)}`);
     } else if (!sinks.has(name)) {
-      report("error", list, list.key, `sink ${name} has errors of its own`);
+      report("note", list, list.key, `sink ${name} has errors of its own`);
     } else if (other !== undefined) {
       report("error", list, list.key, `sink ${name} is in group ${other} already`);
     } else continue;

@@ -37,7 +37,7 @@ void test("no text from outside begins a line of its own", () => {
   const line = formatLine(0, "warn", "r1", "sender\nsaid\u001b[2J", { name: "x\ny", empty: "" });
   assert.equal(
     line,
-    '1970-01-01T00:00:00.000Z WARN  r1 sender\\u000asaid\\u001b[2J name="x\\ny" empty=""',
+    '1970-01-01T00:00:00.000Z WARN  r1 sender\\nsaid\\u001b[2J name="x\\ny" empty=""',
   );
 });
 

@@ -1,0 +1,153 @@
+import {
+  type Agent,
+  type AgentLog,
+  createAgent,
+  createAgentLog,
+  describePaths,
+  formatPath,
+  formatProblem,
+  loadConfiguration,
+  type LoadedConfiguration,
+  readLogSettings,
+  readMonitoringSettings,
+} from "@millrace/agent";
+import { systemRuntime } from "@millrace/core";
+import { type ExitCode, exitCode } from "../exit-code.ts";
+import { help } from "../help.ts";
+import type { Command } from "../program.ts";
+import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
+import { gatherDefines } from "../words/gather-defines.ts";
+import { checkConfiguration } from "./check.ts";
+import { loadRegistry } from "./load-registry.ts";
+import { listenToSignals } from "./signals.ts";
+
+const drainSecondsDefault = 30;
+
+/** Runs an agent until it is told to stop, does not start, or meets a fatal error. */
+export const agentCommand: Command = async (words, program, output) => {
+  const asked = parseAgentWords(words, program);
+  if (asked === "help") {
+    output.out(help(program));
+    return exitCode.ok;
+  }
+  if ("problem" in asked) {
+    output.err(`${program} agent: ${asked.problem}\n\n${help(program)}`);
+    return exitCode.usage;
+  }
+  const { files, clock } = systemRuntime;
+  const gathered = await gatherDefines(words, asked.confDirectory, process.env, files);
+  const { defines } = gathered;
+  if (asked.dryrun) return checkConfiguration(asked, defines, output);
+
+  const { level, note } = readLogSettings(defines);
+  const log = createAgentLog({ level, clock });
+  endOnOurMistakes(log);
+  for (const text of [...asked.notes, ...gathered.notes, ...(note === undefined ? [] : [note])]) {
+    log.of(program).info(text);
+  }
+  const code = await runAgent(asked, defines, log);
+  await log.close();
+  // A component that left something open must not keep a stopped agent's process.
+  process.exit(code);
+};
+
+async function runAgent(
+  asked: AgentWords,
+  defines: ReadonlyMap<string, string>,
+  log: AgentLog,
+): Promise<ExitCode> {
+  const { agent: name, mode, files } = asked;
+  const own = log.of(name);
+  const registry = await loadRegistry();
+  const loaded = await loadConfiguration({ files, agent: name, registry, mode, defines });
+  tellConfiguration(loaded, log);
+  const { settings: monitoring, problem } = readMonitoringSettings(defines);
+  if (problem !== undefined) log.of("config").error(problem);
+  if (!loaded.startable || (problem !== undefined && mode === "strict")) {
+    own.error("the agent does not start: correct the configuration first");
+    return exitCode.configuration;
+  }
+  const role = defines.get("millrace.role");
+  const home = defines.get("user.home");
+  const agent = createAgent({
+    configuration: loaded.configuration,
+    mode,
+    runtime: systemRuntime,
+    log: (component) => log.of(component),
+    ...(monitoring === undefined ? {} : { monitoring }),
+    ...(role === undefined ? {} : { labels: { role } }),
+    ...(home === undefined ? {} : { home }),
+  });
+  return runUntilStopped(agent, drainMs(defines, log), log, name);
+}
+
+function tellConfiguration(
+  { configuration, problems, dropped }: LoadedConfiguration,
+  log: AgentLog,
+) {
+  const own = log.of("config");
+  for (const problem of problems) {
+    const text = formatProblem(problem);
+    if (problem.severity === "error") own.error(text);
+    else if (problem.severity === "warning") own.warn(text);
+    else own.info(text);
+  }
+  if (dropped.length > 0) {
+    own.error(`left out: ${dropped.map(({ kind, name }) => `${kind} ${name}`).join(", ")}`);
+  }
+  for (const path of describePaths(configuration)) own.info(formatPath(path));
+}
+
+async function runUntilStopped(
+  agent: Agent,
+  drainWithinMs: number,
+  log: AgentLog,
+  name: string,
+): Promise<ExitCode> {
+  const own = log.of(name);
+  const signals = listenToSignals(() => {
+    own.warn("SIGHUP does not reload in this version; restart the agent to read its configuration");
+  });
+  // Timers of ours do not keep a process alive, and an agent may have nothing else for a while.
+  const alive = setInterval(() => {}, 1 << 30);
+  const code = await Promise.race([
+    signals.asked.then(() => exitCode.ok),
+    agent.failed.then(() => exitCode.fatal),
+    agent.start().then(
+      () => new Promise<never>(() => {}),
+      () => exitCode.start,
+    ),
+  ]);
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), drainWithinMs);
+  await agent.stop(deadline.signal);
+  clearTimeout(timer);
+  clearInterval(alive);
+  signals.release();
+  if (code === exitCode.start) own.error("the agent did not start");
+  return code;
+}
+
+function drainMs(defines: ReadonlyMap<string, string>, log: AgentLog): number {
+  const given = defines.get("millrace.drainSeconds");
+  if (given === undefined) return drainSecondsDefault * 1000;
+  if (/^\d{1,6}$/.test(given)) return Number(given) * 1000;
+  const text = `millrace.drainSeconds=${given} is not a whole number; ${drainSecondsDefault} is used`;
+  log.of("config").warn(text);
+  return drainSecondsDefault * 1000;
+}
+
+/**
+ * An error that nobody caught is a mistake of ours: what runs on may be half done. What a durable
+ * channel holds is safe, and the next start goes on from there.
+ */
+function endOnOurMistakes(log: AgentLog): void {
+  const end = (error: unknown): void => {
+    log.of("millrace").error("a mistake in Millrace ends the agent; please report it", { error });
+    void log.close().finally(() => process.exit(exitCode.fatal));
+  };
+  // Whoever read the log may go away; the agent goes on.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  process.on("uncaughtException", end);
+  process.on("unhandledRejection", end);
+}

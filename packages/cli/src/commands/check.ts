@@ -1,0 +1,44 @@
+import { describePaths, formatPath, formatProblem, loadConfiguration } from "@millrace/agent";
+import { systemRuntime } from "@millrace/core";
+import { exitCode, type ExitCode } from "../exit-code.ts";
+import { help } from "../help.ts";
+import type { Command, Output } from "../program.ts";
+import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
+import { gatherDefines } from "../words/gather-defines.ts";
+import { loadRegistry } from "./load-registry.ts";
+
+/** Reads and checks; opens nothing, listens on nothing, writes nothing. */
+export const checkCommand: Command = async (words, program, output) => {
+  const asked = parseAgentWords(words, program);
+  if (asked === "help") {
+    output.out(help(program));
+    return exitCode.ok;
+  }
+  if ("problem" in asked) {
+    output.err(`${program} check: ${asked.problem}\n\n${help(program)}`);
+    return exitCode.usage;
+  }
+  const { confDirectory } = asked;
+  const { files } = systemRuntime;
+  const { defines } = await gatherDefines(words, confDirectory, process.env, files);
+  return checkConfiguration(asked, defines, output);
+};
+
+/**
+ * Prints every problem to standard error, and what each path guarantees to standard output when the
+ * agent could run. A warning fails the check too: it is most often a slip of the pen.
+ */
+export async function checkConfiguration(
+  { agent, files }: AgentWords,
+  defines: ReadonlyMap<string, string>,
+  { out, err }: Output,
+): Promise<ExitCode> {
+  const registry = await loadRegistry();
+  const loaded = await loadConfiguration({ files, agent, registry, mode: "strict", defines });
+  for (const problem of loaded.problems) err(`${problem.severity}: ${formatProblem(problem)}`);
+  if (loaded.startable) {
+    for (const path of describePaths(loaded.configuration)) out(formatPath(path));
+  }
+  const failed = loaded.problems.some(({ severity }) => severity !== "note");
+  return failed ? exitCode.configuration : exitCode.ok;
+}

@@ -1,0 +1,38 @@
+/** What `millrace help` prints. */
+export function help(program: string): string {
+  return `usage: ${program} <command> [options]
+
+commands
+  agent      runs the agent that -n names (node is the same)
+  check      reads the configuration, says every problem and what each path guarantees
+  version    prints the version
+  help       prints this
+
+options of agent and check
+  -n, --name <agent>       the agent's name in the configuration
+  -f, --conf-file <file>   properties file; several are merged, the later wins
+  -c, --conf <dir>         takes the -D words of JAVA_OPTS from <dir>/flume-env.sh; nothing is run
+  -D<name>=<value>         what \${sys:name} means, and settings:
+      flume.monitoring.type=http|prometheus  .port=41414  .bind=0.0.0.0
+      flume.root.logger=INFO,console   or   millrace.log.level=error|warn|info|debug
+      millrace.drainSeconds=30         how long a stop may take to deliver what is left
+      millrace.role=edge|collector     a label of every metric
+  --strict, --lenient      refuse a configuration with errors, or leave its broken parts out
+                           (millrace is strict, flume-ng is lenient)
+  -d, --dryrun             check instead of running
+  -h, --help               prints this
+
+accepted, and without effect here: -X..., -javaagent:..., -agentlib:..., -C, --classpath,
+--plugins-path, --no-reload-conf, -i, --poll-interval
+
+signals
+  SIGTERM, SIGINT   the agent drains and stops; a second one ends it at once
+
+exit codes
+  0  done, or stopped as told
+  1  the command line cannot be understood
+  2  the configuration has problems
+  3  a component did not start
+  4  a fatal error stopped the agent
+  128 + n  ended at once by a second signal n`;
+}

@@ -1,0 +1,156 @@
+import { systemRuntime } from "@millrace/core";
+import { tempDirectory } from "@millrace/testing";
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import test from "node:test";
+import { type AgentWords, parseAgentWords } from "./agent-options.ts";
+import { gatherDefines } from "./gather-defines.ts";
+import { readJavaOpts } from "./java-opts.ts";
+import { splitWords } from "./split-words.ts";
+
+const split: {
+  line: string;
+  want: Partial<Record<"command" | "options" | "java", string>>;
+  defines?: object;
+}[] = [
+  {
+    line: "agent -n a1 -f x -Dflume.root.logger=INFO,console",
+    want: { command: "agent", options: "-n a1 -f x" },
+    defines: { "flume.root.logger": "INFO,console" },
+  },
+  {
+    line: "agent -conf conf -conf-file x -name a1 -Xmx1g -javaagent:j.jar -agentlib:hprof -verbose:gc",
+    want: {
+      command: "agent",
+      options: "--conf conf --conf-file x --name a1",
+      java: "-Xmx1g -javaagent:j.jar -agentlib:hprof -verbose:gc",
+    },
+  },
+  { line: "agent -Da=b=c -Dd -Da=e", want: { command: "agent" }, defines: { a: "e", d: "" } },
+  { line: "--help", want: { command: "help", options: "--help" } },
+  { line: "-h", want: { command: "help", options: "-h" } },
+  { line: "--version", want: { command: "version", options: "--version" } },
+  { line: "-n a1", want: { options: "-n a1" } },
+];
+for (const { line, want, defines = {} } of split) {
+  test(`the words of "${line}" are told apart`, () => {
+    const words = splitWords(line.split(" "));
+    assert.deepEqual(
+      {
+        command: words.command,
+        options: words.options.join(" "),
+        java: words.javaWords.join(" "),
+        defines: Object.fromEntries(words.defines),
+      },
+      { command: undefined, options: "", java: "", ...want, defines },
+    );
+  });
+}
+
+const parse = (line: string, program: "millrace" | "flume-ng" = "millrace") =>
+  parseAgentWords(splitWords(line.split(" ")), program);
+const base = "agent -n a1 -f flume.conf";
+const understood = (line: string, program?: "millrace" | "flume-ng"): AgentWords => {
+  const words = parse(line, program);
+  assert(words !== "help" && !("problem" in words), JSON.stringify(words));
+  return words;
+};
+
+test("Flume's own command line is understood whole", () => {
+  const line =
+    "agent -c conf --conf-file one.conf -f two.conf --name=a1 -C x.jar --plugins-path p -i 5 --no-reload-conf -Xmx1g";
+  assert.deepEqual(understood(line), {
+    agent: "a1",
+    files: ["one.conf", "two.conf"],
+    confDirectory: "conf",
+    mode: "strict",
+    dryrun: false,
+    notes: [
+      "-Xmx1g has no effect: there is no Java machine here",
+      "--classpath has no effect: there are no Java classes here",
+      "--plugins-path has no effect: Java plugins are not loaded",
+      "--poll-interval has no effect: configuration files are read once, at start",
+    ],
+  });
+});
+
+test("millrace is strict and flume-ng lenient, unless they are told", () => {
+  assert.equal(understood(base).mode, "strict");
+  assert.equal(understood(base, "flume-ng").mode, "lenient");
+  assert.equal(understood(`${base} --lenient`).mode, "lenient");
+  assert.equal(understood(`${base} --strict`, "flume-ng").mode, "strict");
+  assert.equal(understood(`${base} -d`).dryrun, true);
+});
+
+const refused: { line: string; want: RegExp }[] = [
+  { line: "agent -f x", want: /^-n <agent> is missing/ },
+  { line: "agent -n a1", want: /^-f <file> is missing/ },
+  { line: `${base} --frobnicate`, want: /^Unknown option '--frobnicate'$/ },
+  { line: `${base} more`, want: /^Unexpected argument 'more'/ },
+  { line: `${base} --strict --lenient`, want: /exclude each other/ },
+  { line: `${base} -z host:2181`, want: /^--zkConnString is not supported in this version/ },
+  { line: "agent -n a1 -u http://x/y", want: /^--conf-uri is not supported .* use --conf-file$/ },
+  { line: `${base} -prov com.example.P`, want: /^--conf-provider is not supported/ },
+  { line: `${base} -user u -pwd p`, want: /^--conf-user, --conf-password is not supported/ },
+];
+for (const { line, want } of refused) {
+  test(`"${line}" is refused`, () => {
+    const words = parse(line);
+    assert(words !== "help" && "problem" in words);
+    assert.match(words.problem, want);
+  });
+}
+
+test("help is help, whatever stands beside it", () => {
+  assert.equal(parse("agent -h"), "help");
+  assert.equal(parse("check --help -f x"), "help");
+});
+
+const shell: { name: string; text: string; defines: object; notes?: number }[] = [
+  {
+    name: "exported and quoted",
+    text: 'export JAVA_OPTS="-Xms100m -Da.b=c -Dd=e"',
+    defines: { "a.b": "c", d: "e" },
+  },
+  { name: "without quotes", text: "JAVA_OPTS=-Da=b # -Dc=d", defines: { a: "b" } },
+  {
+    name: "over several lines",
+    text: "JAVA_OPTS='-Da=b \\\n  -Dc=d'",
+    defines: { a: "b", c: "d" },
+  },
+  {
+    name: "added to what was there",
+    text: 'JAVA_OPTS="-Da=1 -Db=2"\nJAVA_OPTS="$JAVA_OPTS -Db=3"',
+    defines: { a: "1", b: "3" },
+  },
+  { name: "replaced", text: "JAVA_OPTS=-Da=1\nJAVA_OPTS=-Db=2", defines: { b: "2" } },
+  { name: "with blanks in quotes", text: `JAVA_OPTS='-Da="x y"'`, defines: { a: "x y" } },
+  { name: "in comments", text: '# export JAVA_OPTS="-Da=b"', defines: {} },
+  {
+    name: "that would need a shell",
+    text: 'JAVA_OPTS="-Da=$(hostname) -Db=$HOME -Dc=`id` -Dd=e"',
+    defines: { d: "e" },
+    notes: 3,
+  },
+  { name: "of other variables", text: 'OTHER_JAVA_OPTS="-Da=b"', defines: {} },
+];
+for (const { name, text, defines, notes = 0 } of shell) {
+  test(`flume-env.sh is read, never run: -D words ${name}`, () => {
+    const read = readJavaOpts(text);
+    assert.deepEqual(Object.fromEntries(read.defines), defines);
+    assert.equal(read.notes.length, notes);
+  });
+}
+
+test("-D words come from flume-env.sh, then FLUME_JAVA_OPTS, then the command line", async (context) => {
+  const directory = await tempDirectory(context);
+  await writeFile(join(directory, "flume-env.sh"), 'export JAVA_OPTS="-Da=1 -Db=1 -Dc=1"\n');
+  const words = splitWords(["agent", "-Dc=3"]);
+  const env = { FLUME_JAVA_OPTS: "-Db=2 -Dc=2 -Dx='a b'" };
+  const { defines, notes } = await gatherDefines(words, directory, env, systemRuntime.files);
+  assert.deepEqual(Object.fromEntries(defines), { a: "1", b: "2", c: "3", x: "a b" });
+  assert.deepEqual(notes, []);
+  const without = await gatherDefines(words, join(directory, "none"), {}, systemRuntime.files);
+  assert.deepEqual(Object.fromEntries(without.defines), { c: "3" });
+});
