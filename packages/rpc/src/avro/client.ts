@@ -139,6 +139,8 @@ class Client implements AvroClient {
     this.#state = "open";
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("drain", () => this.#pump());
+    // What the peer had to say it has said: a call made now would be lost.
+    socket.on("end", () => this.#fail(this.#lost("closed by the peer", undefined)));
     this.#options.log.debug(`connected to ${this.#where}`);
   }
 

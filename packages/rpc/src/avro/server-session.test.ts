@@ -158,7 +158,7 @@ test("meta is taken null, empty, filled, and in negative blocks", () => {
 
 test("call metadata is read past in every form of Avro's blocks", () => {
   const origin = "1e6d696c6c726163652e6f726967696e";
-  for (const metadata of ["00", `02 ${origin} 0401ff 00`, `01 28 ${origin} 0401ff 00`]) {
+  for (const metadata of ["00", `02 ${origin} 0401ff 00`, `01 26 ${origin} 0401ff 00`]) {
     const request = greeted().receive(message(metadata, "0c617070656e64", event.bytesAt(0)));
     assert.equal(request.kind, "call", metadata);
   }

@@ -1,4 +1,5 @@
-import { type EventBatch, EventBatch as Batch, MillraceError, systemClock } from "@millrace/core";
+import type { MillraceError } from "@millrace/core";
+import { type EventBatch, EventBatch as Batch, systemClock } from "@millrace/core";
 import { createCollectingLog, createFakeClock, settle, waitFor, within } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,0 +1,373 @@
+import { EventBatch, parseOptions, type Sink, systemClock } from "@millrace/core";
+import { type AvroHandler, createAvroServer } from "@millrace/rpc";
+import {
+  createCollectingLog,
+  createFakeClock,
+  optionsOf,
+  sinkContext,
+  sinkContract,
+  waitFor,
+  within,
+} from "@millrace/testing";
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { test, type TestContext } from "node:test";
+import { createAvroSink } from "./avro-sink.ts";
+import { cutBatch } from "./cut-batch.ts";
+import { sink as definition } from "./index.ts";
+import { checkOptions, options } from "./options.ts";
+
+const never = new AbortController().signal;
+const now = AbortSignal.abort();
+const events = (...bodies: string[]): EventBatch =>
+  EventBatch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
+const bodies = (batch: EventBatch): string[] => [...batch].map(({ body }) => body.toString());
+
+async function listening(test: TestContext, handler: AvroHandler, port = 0) {
+  const server = createAvroServer({
+    host: "127.0.0.1",
+    port,
+    clock: systemClock,
+    log: createCollectingLog(),
+    handler,
+  });
+  await server.start(never);
+  test.after(() => server.stop(now));
+  return server;
+}
+
+function sinkTo(
+  test: TestContext,
+  port: number,
+  properties: Record<string, string> = {},
+  clock = systemClock,
+) {
+  const context = sinkContext({ runtime: { ...sinkContext().runtime, clock } });
+  const values = optionsOf(options, { hostname: "127.0.0.1", port: String(port), ...properties });
+  const sink = createAvroSink(values, context);
+  test.after(() => sink.stop(now));
+  return { sink, context };
+}
+
+/** A server that takes connections and never answers. */
+async function silentServer(test: TestContext) {
+  const sockets: Socket[] = [];
+  let bytes = 0;
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => (bytes += chunk.length));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  test.after(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    sockets,
+    get bytes() {
+      return bytes;
+    },
+  };
+}
+
+sinkContract(
+  "the avro sink (T083)",
+  async (t) => sinkTo(t, (await listening(t, async () => "OK")).port).sink,
+  {
+    makeStuck: async (t) => sinkTo(t, (await silentServer(t)).port, {}, createFakeClock()).sink,
+  },
+);
+
+test("a batch is delivered when the source has answered OK, connections are counted", async (t) => {
+  const received: string[] = [];
+  const server = await listening(t, async (batch) => {
+    received.push(...bodies(batch));
+    return "OK";
+  });
+  const { sink, context } = sinkTo(t, server.port, { "batch-size": "7" });
+  assert.deepEqual([sink.batchSize, sink.deliveriesInFlight], [7, 1]);
+  await sink.start(never);
+  await sink.deliver(events("a", "b"), never);
+  await sink.deliver(events("c"), never);
+  assert.deepEqual(received, ["a", "b", "c"]);
+  await sink.stop(never);
+  const { ConnectionCreatedCount, ConnectionClosedCount, ConnectionFailedCount } = context.counters;
+  assert.deepEqual(
+    [ConnectionCreatedCount, ConnectionClosedCount, ConnectionFailedCount],
+    [1, 1, 0],
+  );
+  await waitFor("no connection", () => server.connectionCount === 0);
+});
+
+test("start does not fail without a next hop; deliveries fail until it is there (T087)", async (t) => {
+  const gone = await listening(t, async () => "OK");
+  await gone.stop(now);
+  const { port } = gone;
+  const { sink, context } = sinkTo(t, port);
+  await sink.start(never);
+  const batch = events("kept");
+  for (let i = 0; i < 5; i++) {
+    await assert.rejects(sink.deliver(batch, never), {
+      code: "RPC_CONNECT_FAILED",
+      answer: "retry",
+      message: `no connection to 127.0.0.1:${port}: ECONNREFUSED`,
+    });
+  }
+  assert.ok(context.counters.ConnectionFailedCount >= 5);
+  assert.equal(
+    context.log.lines.filter(({ message }) => /deliveries try again/.test(message)).length,
+    1,
+  );
+  const received: string[] = [];
+  await listening(
+    t,
+    async (arrived) => {
+      received.push(...bodies(arrived));
+      return "OK";
+    },
+    port,
+  );
+  await sink.deliver(batch, never);
+  assert.deepEqual(received, ["kept"]);
+});
+
+for (const { name, handler, code } of [
+  { name: "FAILED", handler: async () => "FAILED" as const, code: "RPC_STATUS_FAILED" },
+  {
+    name: "nothing, and goes away",
+    handler: () => new Promise<never>(() => {}),
+    code: "RPC_CONNECTION_LOST",
+  },
+]) {
+  test(`a source that answers ${name} is ${code}; the connection is closed and the next delivery makes another`, async (t) => {
+    let broken = true;
+    const server = await listening(t, async () => {
+      if (!broken) return "OK";
+      if (code === "RPC_CONNECTION_LOST") void server.stop(now);
+      return handler();
+    });
+    const { sink, context } = sinkTo(t, server.port);
+    await sink.start(never);
+    await assert.rejects(sink.deliver(events("a"), never), { code, answer: "retry" });
+    assert.equal(context.counters.ConnectionClosedCount, 1);
+    broken = false;
+    if (code === "RPC_CONNECTION_LOST") await listening(t, async () => "OK", server.port);
+    await sink.deliver(events("a"), never);
+    assert.equal(context.counters.ConnectionCreatedCount, 2);
+  });
+}
+
+test("a source slower than the timeouts is RPC_TIMEOUT, first call or later; once fast again, delivery works (T086)", async (t) => {
+  const clock = createFakeClock();
+  let slow = true;
+  let calls = 0;
+  const server = await listening(t, async () => {
+    calls++;
+    return slow ? new Promise<never>(() => {}) : "OK";
+  });
+  const { sink, context } = sinkTo(
+    t,
+    server.port,
+    { "connect-timeout": "1000", "request-timeout": "1500" },
+    clock,
+  );
+  await sink.start(never);
+  const fail = async (): Promise<void> => {
+    const before = calls;
+    const failed = assert.rejects(sink.deliver(events("a"), never), { code: "RPC_TIMEOUT" });
+    await waitFor("the call", () => calls > before);
+    await clock.advance(1500);
+    await within("giving up", failed);
+  };
+  await fail();
+  slow = false;
+  await sink.deliver(events("a"), never);
+  slow = true;
+  await fail();
+  slow = false;
+  await sink.deliver(events("a"), never);
+  assert.equal(context.counters.ConnectionCreatedCount, 3);
+});
+
+test("reset-connection-interval makes a new connection before the next batch; unset keeps it (T088)", async (t) => {
+  const clock = createFakeClock();
+  const peers = new Set<string>();
+  const server = await listening(t, async (_batch, { peer }) => {
+    peers.add(peer);
+    return "OK";
+  });
+  const { sink, context } = sinkTo(t, server.port, { "reset-connection-interval": "5" }, clock);
+  await sink.start(never);
+  await sink.deliver(events("a"), never);
+  await clock.advance(4000);
+  await sink.deliver(events("b"), never);
+  assert.equal(peers.size, 1);
+  await clock.advance(2000);
+  await sink.deliver(events("c"), never);
+  assert.equal(peers.size, 2);
+  assert.equal(context.counters.ConnectionClosedCount, 1);
+  const kept = sinkTo(t, server.port, {}, clock);
+  await kept.sink.deliver(events("d"), never);
+  await clock.advance(100_000_000);
+  await kept.sink.deliver(events("e"), never);
+  assert.equal(kept.context.counters.ConnectionCreatedCount, 1);
+});
+
+test("a connection that the source closed while idle is replaced without a failure", async (t) => {
+  const server = await listening(t, async () => "OK");
+  const { sink, context } = sinkTo(t, server.port);
+  await sink.start(never);
+  await sink.deliver(events("a"), never);
+  await server.stop(never);
+  const received: string[] = [];
+  await listening(t, async (batch) => (received.push(...bodies(batch)), "OK"), server.port);
+  await sink.deliver(events("b"), never);
+  assert.deepEqual(received, ["b"]);
+  assert.equal(context.counters.ConnectionCreatedCount, 2);
+});
+
+test("a batch over batch-size or maxFrameBytes is sent in several requests (T113)", async (t) => {
+  const requests: string[][] = [];
+  const server = await listening(t, async (batch) => {
+    requests.push(bodies(batch).map((body) => body.slice(0, 1)));
+    return "OK";
+  });
+  const { sink } = sinkTo(t, server.port, { "batch-size": "3", maxFrameBytes: "1024" });
+  await sink.deliver(events("a", "b", "c", "d", "e", "f", "g"), never);
+  await sink.deliver(events("h".repeat(200), "i".repeat(400), "j".repeat(2000), "k"), never);
+  assert.deepEqual(requests, [["a", "b", "c"], ["d", "e", "f"], ["g"], ["h"], ["i"], ["j"], ["k"]]);
+});
+
+test("when a later request fails, the error says what was settled", async (t) => {
+  let calls = 0;
+  const server = await listening(t, async () => (++calls === 3 ? "FAILED" : "OK"));
+  const { sink } = sinkTo(t, server.port, { "batch-size": "2" });
+  await assert.rejects(sink.deliver(events("a", "b", "c", "d", "e"), never), {
+    name: "DeliveryError",
+    code: "RPC_STATUS_FAILED",
+    settled: [{ from: 0, to: 4 }],
+  });
+});
+
+test("cutting keeps every event once, in order, within both limits", () => {
+  const batch = EventBatch.join(
+    Array.from({ length: 9 }, (_, i) =>
+      events(...Array.from({ length: 10 }, (_, j) => `${i}.${j} `.repeat(1 + ((i * j) % 17)))),
+    ),
+  ).slice(3, 87);
+  for (const [eventsMax, bytesMax] of [
+    [1, 1e9],
+    [5, 1e9],
+    [1000, 50],
+    [7, 200],
+    [84, 1e9],
+  ] as const) {
+    const parts = cutBatch(batch, eventsMax, bytesMax);
+    assert.deepEqual(bodies(EventBatch.join(parts)), bodies(batch));
+    for (const part of parts) {
+      assert.ok(part.length > 0 && part.length <= eventsMax);
+      assert.ok(part.length === 1 || part.byteLength <= bytesMax);
+    }
+  }
+  assert.deepEqual(cutBatch(batch, 84, 1e9), [batch]);
+  assert.deepEqual(cutBatch(EventBatch.empty, 1, 1), [EventBatch.empty]);
+});
+
+test("stop waits for the delivery under way, and cuts it at its deadline", async (t) => {
+  let answer: (() => void) | undefined;
+  const server = await listening(t, () => new Promise((r) => (answer = () => r("OK"))));
+  const finished = sinkTo(t, server.port).sink;
+  const delivery = finished.deliver(events("a"), never);
+  await waitFor("the call", () => answer !== undefined);
+  const stop = finished.stop(never);
+  answer?.();
+  await within("the delivery", delivery);
+  await within("stop", stop);
+
+  const silent = await silentServer(t);
+  const { sink } = sinkTo(t, silent.port);
+  const cut = assert.rejects(sink.deliver(events("a"), never), { code: "RPC_CONNECTION_LOST" });
+  await waitFor("the request", () => silent.bytes > 0);
+  const deadline = new AbortController();
+  const stopping = sink.stop(deadline.signal);
+  deadline.abort();
+  await within("the delivery", cut);
+  await within("stop", stopping);
+});
+
+test("stop while the first connection is on its way is quiet", async (t) => {
+  const { port } = await silentServer(t);
+  const { sink, context } = sinkTo(t, port);
+  await sink.start(never);
+  await within("stop", sink.stop(never));
+  assert.equal(context.counters.ConnectionFailedCount, 0);
+  assert.deepEqual(
+    context.log.lines.filter(({ level }) => level === "warn"),
+    [],
+  );
+});
+
+test("options: defaults are Flume's, timeouts under 1000 ms are refused, maxIoWorkers is noted (T122)", () => {
+  const parse = (given: Record<string, string>) =>
+    parseOptions(options, new Map(Object.entries({ hostname: "h", port: "1", ...given })));
+  const { options: values } = parse({});
+  assert.deepEqual(
+    [values.batchSize, values.connectTimeoutMs, values.requestTimeoutMs],
+    [100, 20_000, 20_000],
+  );
+  assert.equal(values.resetConnectionIntervalSeconds, 0);
+  assert.deepEqual(
+    parse({ "connect-timeout": "999", "request-timeout": "1", "batch-size": "0" }).problems.map(
+      ({ key, message }) => `${key}: ${message}`,
+    ),
+    [
+      'batch-size: "0" is not a whole number, at least 1',
+      'connect-timeout: "999" is not a whole number, at least 1000',
+      'request-timeout: "1" is not a whole number, at least 1000',
+    ],
+  );
+  const noted = parse({ maxIoWorkers: "3", backoff: "true" });
+  assert.deepEqual(
+    noted.notes.map(({ key }) => key),
+    ["backoff", "maxIoWorkers"],
+  );
+  assert.equal(definition.batchSize?.(values), 100);
+});
+
+for (const { given, refused } of [
+  {
+    given: {
+      "compression-type": "none",
+      "compression-level": "3",
+      ssl: "FALSE",
+      "client.type": "DEFAULT",
+    },
+    refused: [],
+  },
+  { given: { "compression-type": "deflate" }, refused: ["compression-type = deflate"] },
+  { given: { ssl: "true" }, refused: ["ssl = true"] },
+  { given: { "client.type": "default_failover" }, refused: ["client.type = default_failover"] },
+  {
+    given: { hosts: "h1", "hosts.h1": "a:1" },
+    refused: ["hosts = h1", "hosts.h1 = a:1"],
+  },
+  { given: { hostname: "dns://pool:4141" }, refused: ["hostname = dns://pool:4141"] },
+] as { given: Record<string, string>; refused: string[] }[]) {
+  test(`options: ${JSON.stringify(given)} is ${refused.length === 0 ? "taken" : "refused"}`, () => {
+    const values = optionsOf(options, { hostname: "h", port: "1", ...given });
+    assert.deepEqual(
+      checkOptions(values).map(({ message }) => message),
+      refused.map((what) => `${what} is not supported by this version`),
+    );
+  });
+}
+
+test("the definition makes a sink without connecting", async () => {
+  const values = optionsOf(definition.options, { hostname: "127.0.0.1", port: "9" });
+  const made: Sink = await definition.create(values, sinkContext());
+  await made.stop(never);
+});
