@@ -39,7 +39,6 @@ export async function makeSources(
         source: await config.definition.create(config.options, context),
         clock: options.runtime.clock,
         log: context.log,
-        counters,
         onFatal: (error) => options.onFatal(name, toMillraceError(error)),
       });
       const read = () => ({ ...counters });

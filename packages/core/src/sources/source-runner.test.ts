@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createCollectingLog, createFakeClock, settle } from "@millrace/testing";
 import { MillraceError } from "../errors/millrace-error.ts";
-import { createSourceCounters } from "../metrics/counters.ts";
 import type { PollableSource } from "./source.ts";
 import { createSourceRunner } from "./source-runner.ts";
 
@@ -12,7 +11,6 @@ const never = new AbortController().signal;
 function given(answer: (poll: number, signal: AbortSignal) => ReturnType<PollableSource["poll"]>) {
   const clock = createFakeClock();
   const log = createCollectingLog();
-  const counters = createSourceCounters();
   const journal: string[] = [];
   const pollsAt: number[] = [];
   const fatal: Error[] = [];
@@ -30,8 +28,8 @@ function given(answer: (poll: number, signal: AbortSignal) => ReturnType<Pollabl
     },
   };
   const onFatal = (error: Error): void => void fatal.push(error);
-  const runner = createSourceRunner({ source, clock, log, counters, onFatal });
-  return { clock, log, counters, journal, pollsAt, fatal, runner, source };
+  const runner = createSourceRunner({ source, clock, log, onFatal });
+  return { clock, log, journal, pollsAt, fatal, runner, source };
 }
 
 const hang = (signal: AbortSignal): Promise<"backoff"> =>
@@ -63,7 +61,7 @@ void test("backoff waits one increment more each time, up to the maximum; ready 
 });
 
 void test("an exception is logged, and the next poll waits the maximum", async () => {
-  const { runner, clock, pollsAt, log, counters } = given(async (poll) => {
+  const { runner, clock, pollsAt, log } = given(async (poll) => {
     if (poll === 1) throw new MillraceError("CHANNEL_FULL", "c1 is full");
     if (poll === 2) throw new TypeError("a mistake");
     return "backoff";
@@ -74,7 +72,6 @@ void test("an exception is logged, and the next poll waits the maximum", async (
   assert.deepEqual(pollsAt, [0, 5000, 10_000, 11_000]);
   assert.match(log.lines[0]?.message ?? "", /CHANNEL_FULL c1 is full/);
   assert.match(log.lines[1]?.message ?? "", /UNEXPECTED a mistake/);
-  assert.equal(counters.GenericProcessingFail, 1);
 });
 
 void test("a fatal error ends polling and is told once", async () => {

@@ -1,6 +1,5 @@
 import { toMillraceError } from "../errors/millrace-error.ts";
 import type { Lifecycle } from "../lifecycle.ts";
-import type { SourceCounters } from "../metrics/counters.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { settledBy } from "../runtime/deadline.ts";
 import type { Log } from "../runtime/log.ts";
@@ -11,8 +10,6 @@ export interface SourceRunnerOptions {
   readonly source: Source;
   readonly clock: Clock;
   readonly log: Log;
-  /** The source's; GenericProcessingFail counts polls that threw something unexpected. */
-  readonly counters?: SourceCounters;
   /** Told once of an error whose answer is `fatal`; polling has stopped then. */
   readonly onFatal?: (error: Error) => void;
 }
@@ -59,7 +56,7 @@ export function createSourceRunner(options: SourceRunnerOptions): Lifecycle {
 async function poll(
   source: PollableSource,
   signal: AbortSignal,
-  { clock, log, counters, onFatal }: SourceRunnerOptions,
+  { clock, log, onFatal }: SourceRunnerOptions,
 ): Promise<void> {
   const { incrementMs, maxMs } = source.pollBackoff;
   let backoffs = 0;
@@ -71,7 +68,6 @@ async function poll(
     } catch (thrown) {
       if (signal.aborted) return;
       const error = toMillraceError(thrown);
-      if (error.code === "UNEXPECTED" && counters !== undefined) counters.GenericProcessingFail++;
       if (error.answer === "fatal") {
         log.error(`the source stopped: ${error.code} ${error.message}`, { error });
         onFatal?.(error);

@@ -26,7 +26,7 @@ export interface PollBackoff {
  * What a source hands its batches to. Resolves when every required channel has committed: only
  * then may the sender be told OK. Throws what the first failing required channel threw; then no
  * promise was made, and a retry may duplicate. The source counts what it received, what was
- * accepted, and ChannelWriteFail, as only it knows whether it tries again.
+ * accepted, and what failed, as only it knows whether it tries again.
  */
 export interface ChannelProcessor {
   processEventBatch(batch: EventBatch): Promise<void>;
