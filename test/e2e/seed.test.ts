@@ -1,5 +1,5 @@
 /** The configuration that the project began with, run as its note says. Only spoolDir is changed. */
-import { programCommand, startChild, tempDirectory, waitFor } from "@millrace/testing";
+import { flumeNgCommand, startChild, tempDirectory, waitFor } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ void test("flume-ng runs the seed configuration: files are completed, events log
     " ",
   );
   const agent = startChild(t, {
-    command: [...programCommand("cli/flume-ng"), ...words],
+    command: [...flumeNgCommand(), ...words],
     cwd: home,
     environment: { HOME: home },
   });
@@ -61,7 +61,7 @@ void test("flume-ng runs the seed configuration: files are completed, events log
 
   await writeFile(join(spool, "three.txt"), "read after a restart\n");
   const again = startChild(t, {
-    command: [...programCommand("cli/flume-ng"), ...words],
+    command: [...flumeNgCommand(), ...words],
     cwd: home,
     environment: { HOME: home },
   });
