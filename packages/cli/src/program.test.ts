@@ -1,4 +1,7 @@
+import { tempDirectory } from "@millrace/testing";
 import assert from "node:assert/strict";
+import { readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import test from "node:test";
 import { exitCode } from "./exit-code.ts";
 import { runCommand } from "./program.ts";
@@ -50,3 +53,48 @@ for (const { line, want } of [
     assert.match(err, /\nusage: millrace/);
   });
 }
+
+const config = `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = spooldir
+a1.sources.r1.spoolDir = spool
+a1.sources.r1.batchSize = \${sys:size}
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+`;
+
+test("check and --dryrun print what each path guarantees, and touch nothing", async (context) => {
+  const directory = await tempDirectory(context);
+  const file = join(directory, "flume.conf");
+  await writeFile(file, config);
+  await writeFile(join(directory, "flume-env.sh"), 'export JAVA_OPTS="-Dsize=7"\n');
+  const before = await readdir(directory);
+  for (const line of ["check", "agent --dryrun", "node -d"]) {
+    const { code, out, err } = await run(`${line} -n a1 -f ${file} -c ${directory}`);
+    assert.deepEqual([code, err], [exitCode.ok, ""]);
+    assert.match(out, /^r1 -> c1 -> k1: lost if .*memory channel c1.*; order kept\n$/);
+  }
+  assert.deepEqual(await readdir(directory), before);
+});
+
+test("check says what is wrong at its line, and ends with 2, for a warning too", async (context) => {
+  const directory = await tempDirectory(context);
+  const file = join(directory, "flume.conf");
+  await writeFile(file, `${config}a1.sinks.k1.batchSiz = 1\na1.channels.c1.capacity = 0\n`);
+  const both = await run(`check -n a1 -f ${file} -Dsize=7`);
+  assert.deepEqual([both.code, both.out], [exitCode.configuration, ""]);
+  assert.deepEqual(both.err.replaceAll(file, "flume.conf").trimEnd().split("\n"), [
+    "note: flume.conf:8: a1.sources.r1.channels: channel c1 has errors of its own",
+    "note: flume.conf:11: a1.sinks.k1.channel: channel c1 has errors of its own",
+    "warning: flume.conf:12: a1.sinks.k1.batchSiz: unknown property; did you mean batchSize?",
+    'error: flume.conf:13: a1.channels.c1.capacity: "0" is not a whole number, at least 1',
+  ]);
+  await writeFile(file, `${config}a1.sinks.k1.batchSiz = 1\n`);
+  const warned = await run(`check -n a1 -f ${file} -Dsize=7`);
+  assert.equal(warned.code, exitCode.configuration);
+  assert.match(warned.out, /^r1 -> c1 -> k1: /);
+});

@@ -55,11 +55,10 @@ export function checkSharedDirectories(
   for (const [name, { definition, options, place }] of channels) {
     const directories = new Set<string>();
     for (const [option, spec] of Object.entries(definition.options)) {
-      if (spec.key !== "dataDirs" && spec.key !== "checkpointDir") continue;
+      if (spec.key !== "dataDirs" || spec.form === "ignored") continue;
       const value = options[option] as unknown;
-      const given = Array.isArray(value) ? (value as unknown[]) : [value];
-      const written = given.filter((item) => typeof item === "string");
-      if (written.length === 0) directories.add(`the default ${spec.key}`);
+      const written = Array.isArray(value) ? (value as readonly string[]) : [];
+      if (written.length === 0) directories.add("the default dataDirs");
       for (const item of written) directories.add(item.replace(/\/+$/, ""));
     }
     for (const directory of directories) {
@@ -69,7 +68,7 @@ export function checkSharedDirectories(
         continue;
       }
       channels.delete(name);
-      const message = `would share ${directory} with channel ${other}; give each its own checkpointDir and dataDirs`;
+      const message = `would share ${directory} with channel ${other}; give each its own dataDirs`;
       report("error", place, `${agent}.channels.${name}`, message);
       break;
     }

@@ -83,7 +83,7 @@ void test("two channels of one agent do not share directories", async () => {
   );
   assert.equal(
     shared.lines[1],
-    "flume.conf:9: a1.channels.c2: would share the default dataDirs with channel c1; give each its own checkpointDir and dataDirs",
+    "flume.conf:9: a1.channels.c2: would share the default dataDirs with channel c1; give each its own dataDirs",
   );
   const named = `${file}a1.channels.c1.dataDirs = /a,/b\na1.channels.c2.dataDirs = /c,/b/\n`;
   assert.match((await loadText(named)).lines[1] ?? "", /would share \/b with channel c1/);
