@@ -121,7 +121,8 @@ class EventEditor {
     const kept = this.#chooseSpans(start, end);
     let added = 0;
     for (const preserved of this.#preserved) if (!preserved) added++;
-    if (kept + added > 0) at = writeLong(slab, at, kept + added);
+    // At least one: an edit that adds nothing has found the header it preserves.
+    at = writeLong(slab, at, kept + added);
     at = this.#writeEntries(at, added);
     const spans = this.#spans;
     for (let i = 0; i < this.#spanCount; i += 2) {
