@@ -1,0 +1,30 @@
+import { defineSinkProcessor } from "@millrace/core";
+import { options } from "./options.ts";
+
+export const sinkProcessor = defineSinkProcessor({
+  type: "load_balance",
+  aliases: ["org.apache.flume.sink.LoadBalancingSinkProcessor"],
+  summary: "Spreads batches over sinks, in turn or by chance, and past those that fail.",
+  options,
+  guarantee: { atLeastOnce: true },
+  example: `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1 k2
+a1.sinkgroups = g1
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+a1.sinks.k2.type = null
+a1.sinks.k2.channel = c1
+a1.sinkgroups.g1.sinks = k1 k2
+a1.sinkgroups.g1.processor.type = load_balance
+a1.sinkgroups.g1.processor.selector = round_robin
+a1.sinkgroups.g1.processor.backoff = true
+a1.sinkgroups.g1.processor.selector.maxTimeOut = 10000
+`,
+  create: async (values, context) =>
+    (await import("./load-balance.ts")).createLoadBalanceProcessor(values, context),
+});

@@ -1,0 +1,15 @@
+import { boolean, choice, integer, type OptionsOf } from "@millrace/core";
+
+export const options = {
+  selector: choice("selector", ["round_robin", "random"], "How the sink of a batch is chosen.", {
+    default: "round_robin",
+  }),
+  backoff: boolean("backoff", "Leaves failing sinks out for a while.", { default: false }),
+  maxTimeOutMs: integer(
+    "selector.maxTimeOut",
+    "The longest time a failing sink is left out; 0 means 30000.",
+    { default: 30_000, unit: "ms" },
+  ),
+};
+
+export type Options = OptionsOf<typeof options>;
