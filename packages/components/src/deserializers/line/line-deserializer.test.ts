@@ -280,6 +280,40 @@ void test("lines before one that cannot be decoded are given first", async () =>
   });
 });
 
+void test("a read that fails loses no line that was cut before it", async () => {
+  const content = Buffer.from("1\n2\n3\n4");
+  for (let failsAt = 1; failsAt <= 12; failsAt++) {
+    let reads = 0;
+    const lines = createLineDeserializer(
+      {
+        path: "/spool/a.log",
+        startOffset: 0,
+        charset: "UTF-8",
+        decodeErrorPolicy: "FAIL",
+        read(into, offset, _length, position) {
+          if (++reads === failsAt) return Promise.reject(new Error("EIO"));
+          return Promise.resolve(content.copy(into, offset, position, position + 1));
+        },
+      },
+      optionsOf(options, {}),
+      () => {},
+    );
+    const bodies: Buffer[] = [];
+    let failures = 0;
+    for (;;) {
+      const events = await lines.read(9).catch(() => {
+        failures++;
+        return undefined;
+      });
+      if (events === undefined) continue;
+      if (events.length === 0) break;
+      bodies.push(...events.map((event) => event.body));
+    }
+    assert.deepEqual(texts(bodies), ["1", "2", "3", "4"], `failed at ${failsAt}`);
+    assert.ok(failures <= 1 && reads >= 8);
+  }
+});
+
 void test("a charset nobody knows is refused before anything is read: CONFIG_INVALID", () => {
   assert.throws(() => open(Buffer.alloc(0), { charset: "UTF-99" }), { code: "CONFIG_INVALID" });
 });

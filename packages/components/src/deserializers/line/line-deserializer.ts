@@ -68,7 +68,13 @@ class LineDeserializer implements EventDeserializer {
       const span = this.#nextSpan(charset);
       if (span === "end") break;
       if (span === "more") {
-        await this.#fill(charset);
+        try {
+          await this.#fill(charset);
+        } catch (error) {
+          // Lines already cut are not lost by a read that fails; the next call reads again.
+          if (events.length > 0) break;
+          throw error;
+        }
         continue;
       }
       const body = this.#body(charset, span);

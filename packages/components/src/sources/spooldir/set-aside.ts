@@ -1,7 +1,7 @@
 import {
   type Counter,
   type ErrorCode,
-  MillraceError,
+  type MillraceError,
   type SourceContext,
   systemErrorCode,
 } from "@millrace/core";
@@ -16,7 +16,7 @@ export interface SetAside {
    * Whether the error is about this file only, and would be the same next time. A read that fails
    * is tried again a few times first.
    */
-  isDue(file: SpoolFile, error: unknown): error is MillraceError;
+  isDue(file: SpoolFile, error: MillraceError): boolean;
   add(file: SpoolFile, error: MillraceError): void;
   has(file: SpoolFile): boolean;
   /** Forgets the files that are gone. */
@@ -52,8 +52,8 @@ export function createSetAside({ counters, log, metrics }: SourceContext): SetAs
   let failing = { path: "", reads: 0 };
 
   return {
-    isDue(file, error): error is MillraceError {
-      if (!(error instanceof MillraceError) || !reasons.has(error.code)) return false;
+    isDue(file, error) {
+      if (!reasons.has(error.code)) return false;
       counters.EventReadFail++;
       if (error.code !== "READ_FAILED") return true;
       if (processWide.has(systemErrorCode(error.cause))) return false;

@@ -126,7 +126,8 @@ class SpooldirSource implements PollableSource {
     try {
       await step();
       return true;
-    } catch (error) {
+    } catch (cause) {
+      const error = toMillraceError(cause);
       if (!this.#setAside.isDue(current.file, error)) throw error;
       this.#current = undefined;
       await current.close();
@@ -207,7 +208,8 @@ class SpooldirSource implements PollableSource {
   async #openOrSetAside(file: SpoolFile): Promise<OpenSpoolFile | undefined> {
     try {
       return this.#setAside.has(file) ? undefined : await this.#open(file);
-    } catch (error) {
+    } catch (cause) {
+      const error = toMillraceError(cause, "READ_FAILED", file.path);
       if (!this.#setAside.isDue(file, error)) throw error;
       this.#setAside.add(file, error);
       return undefined;
@@ -261,11 +263,8 @@ class SpooldirSource implements PollableSource {
     } catch (cause) {
       const code = systemErrorCode(cause);
       if (code === "ENOENT") return undefined;
-      if (code === "EACCES" || code === "EPERM") {
-        const message = `${file.path} may not be read by this user`;
-        throw new MillraceError("PERMISSION_DENIED", message, { cause });
-      }
-      throw toMillraceError(cause, "READ_FAILED", file.path);
+      const isRefused = code === "EACCES" || code === "EPERM";
+      throw toMillraceError(cause, isRefused ? "PERMISSION_DENIED" : "READ_FAILED", file.path);
     }
     try {
       const stat = await handle.stat();

@@ -120,8 +120,8 @@ function readVarint(bytes: Buffer, cursor: Cursor): number | undefined {
   return undefined;
 }
 
-/** A state file past this size is written anew: 50,000 commits or so. */
-const stateBytesMax = 1024 * 1024;
+/** A state file past this size is written anew: after 3,000 commits or so. */
+const stateBytesMax = 64 * 1024;
 
 /** Writes the state of one file after another. */
 export class TransferTracker {
