@@ -10,12 +10,17 @@ import {
 import { encodeSnapshot, type Snapshot } from "../format/snapshot.ts";
 import { syncFile } from "./sync-error.ts";
 
+const emptyHeader = Buffer.alloc(segmentHeaderBytes);
+
 /**
  * Writes the opening of a segment in a prepared file: the snapshot and what recovery copies behind
  * it, synced; then the header, synced. Between the two, `beforeHeader` runs: from there on a crash
- * may find this segment, so the one before must not be written any more. Zeros where the header
- * goes are written first: a header that was there belongs to an earlier life, and filling its
- * blocks cannot run out of space later. Returns where the next group begins.
+ * may find this segment, so the one before must not be written any more. Returns where the next
+ * group begins.
+ *
+ * In a new file zeros take the header's place first, so that the disk cannot be too full for it
+ * later. A used file keeps its old header until then: without one, its old groups would look like
+ * those of a segment whose header rotted.
  */
 export async function writeOpening(
   file: { readonly handle: FileHandle; readonly path: string },
@@ -38,7 +43,9 @@ export async function writeOpening(
     align: header.groupAlign,
     salt: header.salt,
   });
-  await writeFully(file.handle, [Buffer.alloc(segmentHeaderBytes), ...group.buffers], 0);
+  const isNew = (await file.handle.stat()).size < segmentHeaderBytes;
+  if (isNew) await writeFully(file.handle, [emptyHeader, ...group.buffers], 0);
+  else await writeFully(file.handle, group.buffers, segmentHeaderBytes);
   await syncFile(file.handle, file.path);
   beforeHeader();
   await writeFully(file.handle, [encodeSegmentHeader(header)], 0);

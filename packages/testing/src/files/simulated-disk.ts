@@ -1,0 +1,153 @@
+import type { DirectoryLocks, FileSystem, Random } from "@millrace/core";
+import { SimulatedDirectory, type SimulatedNode } from "./simulated-directory.ts";
+import { type PowerCut, SimulatedFile } from "./simulated-file.ts";
+import { createSimulatedFileSystem } from "./simulated-file-system.ts";
+
+export type OperationKind =
+  | "open"
+  | "create"
+  | "stat"
+  | "readDirectory"
+  | "rename"
+  | "unlink"
+  | "makeDirectory"
+  | "syncDirectory"
+  | "freeBytes"
+  | "read"
+  | "write"
+  | "datasync"
+  | "truncate"
+  | "close";
+
+/** One call, as a fault or a crash sees it. */
+export interface Operation {
+  /** Counted from the boot, from 1. */
+  readonly number: number;
+  readonly kind: OperationKind;
+  readonly path: string;
+  readonly position?: number;
+  readonly bytes?: number;
+}
+
+/** `EIO` and `ENOSPC` make the call fail; `short` takes part of a write. */
+export type Fault = "EIO" | "ENOSPC" | "short" | undefined;
+
+export interface Boot {
+  readonly files: FileSystem;
+  readonly locks: DirectoryLocks;
+  /** Calls so far. */
+  readonly operations: number;
+  /** Resolves with the call that was under way when the crash came. */
+  readonly crashed: Promise<Operation>;
+}
+
+export interface DiskOptions {
+  readonly random: Random;
+  /** What is written whole or not at all: 512 or 4096. */
+  readonly sectorBytes?: number;
+  readonly capacityBytes?: number;
+}
+
+export interface BootOptions {
+  /** The machine or process dies in this call, which has then happened wholly, partly or not. */
+  readonly crashAt?: number;
+  readonly fault?: (operation: Operation) => Fault;
+}
+
+/**
+ * Disks under a process that dies. `boot` gives the file system of one life; after its crash no
+ * call of that life ever returns, and `kill` or `powerCut` decides what the next boot finds.
+ * Everything follows from the seed.
+ */
+export class SimulatedDisk {
+  readonly random: Random;
+  readonly sectorBytes: number;
+  readonly root = new SimulatedDirectory();
+  capacityBytes: number;
+  #boots = 0;
+  /** What an unlinked file held: found again in blocks that are allocated but not written. */
+  #garbage: Buffer = Buffer.alloc(0);
+
+  constructor({ random, sectorBytes = 512, capacityBytes = Infinity }: DiskOptions) {
+    this.random = random;
+    this.sectorBytes = sectorBytes;
+    this.capacityBytes = capacityBytes;
+  }
+
+  /** Which life is running; calls of earlier ones never return. */
+  get life(): number {
+    return this.#boots;
+  }
+
+  boot(options: BootOptions = {}): Boot {
+    this.#boots++;
+    return createSimulatedFileSystem(this, options);
+  }
+
+  /** The process dies, the machine does not: everything written is there, synced or not. */
+  kill(): void {
+    this.#boots++;
+  }
+
+  /** The machine loses power. */
+  powerCut(how: PowerCut): void {
+    this.#boots++;
+    this.#cut(this.root, how);
+  }
+
+  newFile(): SimulatedFile {
+    return new SimulatedFile(this.sectorBytes);
+  }
+
+  forget(node: SimulatedNode): void {
+    if (!node.isDirectory && node.length > 0) {
+      this.#garbage = Buffer.from(node.content.subarray(0, node.length));
+    }
+  }
+
+  get usedBytes(): number {
+    return sizeOf(this.root, this.sectorBytes);
+  }
+
+  find(path: string): SimulatedNode | undefined {
+    let node: SimulatedNode | undefined = this.root;
+    for (const name of path.split("/").filter((part) => part !== "")) {
+      if (node === undefined || !node.isDirectory) return undefined;
+      node = node.entries.get(name);
+    }
+    return node;
+  }
+
+  /** The file, for a test that looks or damages. */
+  file(path: string): SimulatedFile {
+    const node = this.find(path);
+    if (node === undefined || node.isDirectory) throw new Error(`no file ${path}`);
+    return node;
+  }
+
+  /** Paths of all files under a directory. */
+  paths(under = "/"): string[] {
+    const node = this.find(under);
+    if (node === undefined || !node.isDirectory) return [];
+    const prefix = under.endsWith("/") ? under : `${under}/`;
+    return [...node.entries].flatMap(([name, child]) =>
+      child.isDirectory ? this.paths(prefix + name) : [prefix + name],
+    );
+  }
+
+  #cut(directory: SimulatedDirectory, how: PowerCut): void {
+    const before = [...directory.entries.values()];
+    directory.powerCut(how, this.random);
+    for (const node of new Set([...before, ...directory.entries.values()])) {
+      if (node.isDirectory) this.#cut(node, how);
+      else node.powerCut(how, this.random, this.#garbage);
+    }
+  }
+}
+
+function sizeOf(node: SimulatedNode, sectorBytes: number): number {
+  if (!node.isDirectory) return Math.ceil(node.length / sectorBytes) * sectorBytes;
+  let bytes = 0;
+  for (const child of node.entries.values()) bytes += sizeOf(child, sectorBytes);
+  return bytes;
+}
