@@ -3,24 +3,9 @@ import type { GroupDelivery } from "./group-delivery.ts";
 import type { GroupMember } from "./group-member.ts";
 
 /**
- * Says of each delivery what changed in the group, in one line per member that failed: who, why,
- * what happens to the batch, and who has it now.
+ * Says of one delivery what changed in the group, in one line per member that failed: who, why, what
+ * happens to the batch, and who has it now. The last failure waits for whoever takes the batch.
  */
-export class GroupLog {
-  readonly #log: Log;
-  readonly #clock: Clock;
-
-  constructor(log: Log, clock: Clock) {
-    this.#log = log;
-    this.#clock = clock;
-  }
-
-  /** For one delivery: the last failure waits for whoever takes the batch. */
-  delivery(): DeliveryLog {
-    return new DeliveryLog(this.#log, this.#clock);
-  }
-}
-
 export class DeliveryLog {
   readonly #log: Log;
   readonly #clock: Clock;

@@ -1,6 +1,6 @@
 import type { EventBatch, MemberState, Sink, SinkProcessorContext } from "@millrace/core";
 import { GroupDelivery } from "../group-delivery.ts";
-import { type DeliveryLog, GroupLog, penaltyText } from "../group-log.ts";
+import { DeliveryLog, penaltyText } from "../group-log.ts";
 import { GroupMember } from "../group-member.ts";
 import { registerGroupMetrics } from "../group-metrics.ts";
 import { groupUnavailable } from "../group-unavailable.ts";
@@ -35,14 +35,14 @@ interface Ranked {
 class FailoverGroup implements FailoverProcessor {
   readonly #name: string;
   readonly #context: SinkProcessorContext;
-  readonly #log: GroupLog;
+  readonly #newLog: () => DeliveryLog;
   readonly #members: readonly Ranked[];
 
   constructor(options: Options, context: SinkProcessorContext) {
     const { log, metrics, name, runtime, sinks } = context;
     this.#name = name;
     this.#context = context;
-    this.#log = new GroupLog(log, runtime.clock);
+    this.#newLog = () => new DeliveryLog(log, runtime.clock);
     this.#members = readPriorities(options.priority, context).map(({ sink }, rank) => ({
       member: new GroupMember(sink, sinks.get(sink) as Sink, runtime, options.maxPenaltyMs),
       rank,
@@ -74,7 +74,7 @@ class FailoverGroup implements FailoverProcessor {
 
   async deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
     const delivery = new GroupDelivery(batch, giveUp);
-    const said = this.#log.delivery();
+    const said = this.#newLog();
     const tried = new Set<Ranked>();
     let lastError;
     for (let next = this.#next(tried); next !== undefined; next = this.#next(tried)) {

@@ -5,7 +5,7 @@ import {
   type SinkProcessorContext,
 } from "@millrace/core";
 import { GroupDelivery } from "../group-delivery.ts";
-import { type DeliveryLog, GroupLog } from "../group-log.ts";
+import { DeliveryLog } from "../group-log.ts";
 import { GroupMember } from "../group-member.ts";
 import { registerGroupMetrics } from "../group-metrics.ts";
 import { groupUnavailable } from "../group-unavailable.ts";
@@ -36,7 +36,7 @@ class LoadBalanceGroup implements Sink {
   readonly deliveriesInFlight = 1;
   readonly #name: string;
   readonly #backoff: boolean;
-  readonly #log: GroupLog;
+  readonly #newLog: () => DeliveryLog;
   readonly #members: readonly GroupMember[];
   readonly #order: MemberOrder;
   #lastUsed: GroupMember;
@@ -45,7 +45,7 @@ class LoadBalanceGroup implements Sink {
     const { log, metrics, name, runtime, sinks } = context;
     this.#name = name;
     this.#backoff = backoff;
-    this.#log = new GroupLog(log, runtime.clock);
+    this.#newLog = () => new DeliveryLog(log, runtime.clock);
     const penaltyMsMax = maxTimeOutMs === 0 ? penaltyMsDefault : maxTimeOutMs;
     this.#members = Array.from(
       sinks,
@@ -76,7 +76,7 @@ class LoadBalanceGroup implements Sink {
 
   async deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
     const delivery = new GroupDelivery(batch, giveUp);
-    const said = this.#log.delivery();
+    const said = this.#newLog();
     let lastError;
     for (const member of this.#order(this.#members, ({ penaltyMs }) => penaltyMs === 0)) {
       this.#lastUsed = member;
