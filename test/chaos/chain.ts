@@ -162,7 +162,6 @@ edge.sources.logs.batchSize = 100
 edge.sources.logs.maxBatchCount = 5
 
 edge.channels.disk.type = file
-edge.channels.disk.checkpointDir = ${folder}/edge/checkpoint
 edge.channels.disk.dataDirs = ${folder}/edge/data
 edge.channels.disk.minimumRequiredSpace = 1048576
 ${sink("first", firstPort)}
@@ -188,7 +187,6 @@ collector.sources.in.bind = 127.0.0.1
 collector.sources.in.port = ${port}
 
 collector.channels.disk.type = file
-collector.channels.disk.checkpointDir = ${folder}/checkpoint
 collector.channels.disk.dataDirs = ${folder}/data
 collector.channels.disk.minimumRequiredSpace = 1048576
 
