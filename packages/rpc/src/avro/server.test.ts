@@ -1,5 +1,4 @@
-import type { MillraceError } from "@millrace/core";
-import { type EventBatch, EventBatch as Batch, systemClock } from "@millrace/core";
+import { EventBatch, type MillraceError, silentLog, systemClock } from "@millrace/core";
 import { createCollectingLog, createFakeClock, settle, waitFor, within } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -14,7 +13,7 @@ import { type AvroServerOptions, createAvroServer } from "./server.ts";
 const never = new AbortController().signal;
 const now = AbortSignal.abort();
 const events = (...bodies: string[]): EventBatch =>
-  Batch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
+  EventBatch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
 
 async function serve(test: TestContext, options: Partial<AvroServerOptions> = {}) {
   const seen = { opened: 0, closed: 0, refused: 0, malformed: [] as MillraceError[] };
@@ -181,7 +180,7 @@ test("at most requestsInFlight calls are started; then the socket is not read", 
   });
   const peer = await rawPeer(t, server.port);
   // Far more than socket buffers hold: most of it must wait with the sender.
-  const large = Batch.fromEvents([{ body: Buffer.alloc(1024 * 1024) }]);
+  const large = EventBatch.fromEvents([{ body: Buffer.alloc(1024 * 1024) }]);
   for (let i = 0; i < 40; i++) peer.call(large);
   await waitFor("two calls in progress", () => open.length === 2);
   await settle(50);
@@ -234,29 +233,28 @@ test("small calls that came in one chunk wait for the window too", async (t) => 
 test("a peer that does not read its replies is not read either", async (t) => {
   let calls = 0;
   const { server } = await serve(t, {
-    handler: async () => {
+    log: silentLog,
+    handler: () => {
       calls++;
-      return "OK";
+      throw new Error("x".repeat(1000));
     },
   });
   const peer = await rawPeer(t, server.port);
   peer.socket.pause();
-  peer.call(events("first"));
-  // Each ping costs the server an answer of 12 bytes and no processing.
-  const ping = encodeMessage(2, [Buffer.from([0, 0])]);
-  const pings = Buffer.concat(new Array<Buffer>(50_000).fill(ping));
-  let full = 0;
-  for (let i = 0; i < 40 && full < 3; i++) {
-    full = peer.socket.write(pings) ? 0 : full + 1;
-    await settle(20);
-  }
-  await waitFor("the sender to be held", async () => {
-    const before = peer.socket.writableLength;
-    await settle(20);
-    return before > 0 && peer.socket.writableLength === before;
+  peer.call(events("first"), "append");
+  // 60 MB of replies: several times what the sockets' own buffers hold.
+  const [call] = encodeCall(2, undefined, "append", events("a"));
+  const sent = 60_000;
+  peer.socket.write(Buffer.concat(new Array<Buffer>(sent).fill(call as Buffer)));
+  let before = -1;
+  await waitFor("the server to stop reading", async () => {
+    before = calls;
+    await settle(50);
+    return calls > 1 && calls === before;
   });
-  await assertServes(server.port);
-  assert.equal(calls, 2);
+  assert.ok(calls < sent / 2, `${calls} of ${sent} calls were taken`);
+  peer.socket.resume();
+  await waitFor("the server to go on", () => calls > before);
 });
 
 test("a peer that ends its side after the call still gets the answer", async (t) => {
@@ -294,14 +292,44 @@ test("calls of a connection that is gone are not started any more", async (t) =>
   });
   const peer = await rawPeer(t, server.port);
   peer.socket.cork();
-  peer.call(events("a"));
-  peer.call(events("b"));
+  for (const body of ["a", "b", "c", "d"]) peer.call(events(body));
   peer.socket.uncork();
-  await waitFor("the first", () => open.length === 1);
-  await server.stop(now);
-  open[0]?.();
+  await waitFor("the first call", () => open.length === 1);
+  peer.socket.resetAndDestroy();
+  // The window being full, the server finds out when it answers.
+  for (let done = 0; server.connectionCount > 0 && done < 3; done++) {
+    open[done]?.();
+    await settle(20);
+  }
+  assert.equal(server.connectionCount, 0);
+  const started = open.length;
+  assert.ok(started < 4, `${started} calls were started`);
+  open.at(-1)?.();
   await settle(20);
-  assert.equal(open.length, 1);
+  assert.equal(open.length, started);
+});
+
+test("a peer that is still sending when the server stops gets its answer and a clean end", async (t) => {
+  const open: (() => void)[] = [];
+  const { server } = await serve(t, {
+    clock: createFakeClock(),
+    limits: { requestsInFlight: 1 },
+    handler: () => new Promise((resolve) => open.push(() => resolve("OK"))),
+  });
+  const peer = await rawPeer(t, server.port);
+  const errors: Error[] = [];
+  peer.socket.on("error", (error) => errors.push(error));
+  peer.call(events("a"));
+  const large = EventBatch.fromEvents([{ body: Buffer.alloc(1024 * 1024) }]);
+  for (let i = 0; i < 20; i++) peer.call(large);
+  await waitFor("the first call", () => open.length === 1);
+  const stop = server.stop(never);
+  open[0]?.();
+  assert.deepEqual(statuses(await peer.replies(1)), [[1, "OK"]]);
+  await peer.ended();
+  peer.socket.end();
+  await within("stop", stop);
+  assert.deepEqual([errors, open.length], [[], 1]);
 });
 
 test("stop answers what is in progress, starts nothing more, then closes", async (t) => {
@@ -454,6 +482,25 @@ test("connections past maxConnections are closed at once, and counted, and one f
   await assertServes(server.port);
 });
 
+test("every call that cannot be read is counted, the first of a connection is logged", async (t) => {
+  const { server, seen, log } = await serve(t);
+  const peer = await rawPeer(t, server.port);
+  peer.call(events("a"));
+  await peer.replies(1);
+  for (const serial of [2, 3]) {
+    peer.socket.write(encodeMessage(serial, [Buffer.from("00086e6f7065", "hex")]));
+  }
+  assert.deepEqual(statuses(await peer.replies(2)), [
+    [2, "error"],
+    [3, "error"],
+  ]);
+  assert.deepEqual(
+    seen.malformed.map(({ code }) => code),
+    ["CALL_MALFORMED", "CALL_MALFORMED"],
+  );
+  assert.equal(log.lines.filter(({ level }) => level === "warn").length, 1);
+});
+
 const hostile = [
   { name: "a huge buffer count", bytes: "00000001 7fffffff" },
   { name: "a buffer count of zero", bytes: "00000001 00000000 00000002" },
@@ -504,7 +551,7 @@ test("calls in progress are answered before a broken frame behind them closes th
 
 test("a message over maxFrameBytes is answered FRAME_TOO_LARGE with the numbers, then closed", async (t) => {
   const { server, seen, bodies } = await serve(t, { limits: { maxFrameBytes: 100_000 } });
-  const large = Batch.fromEvents([{ body: Buffer.alloc(200_000) }]);
+  const large = EventBatch.fromEvents([{ body: Buffer.alloc(200_000) }]);
   const first = await rawPeer(t, server.port);
   first.call(large);
   const later = await rawPeer(t, server.port);
