@@ -12,6 +12,7 @@ import {
   ignored,
   integer,
   isPollable,
+  MillraceError,
   type RegistryEntry,
   list,
   part,
@@ -166,7 +167,12 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
       ...common,
       type: "replicating",
       options: { optional: list("optional", "Channels that may fail.") },
-      create: async (_options, { channels }) => {
+      create: async ({ optional }, { channels }) => {
+        for (const name of optional) {
+          if (channels.has(name)) continue;
+          const context = { key: "selector.optional" };
+          throw new MillraceError("CONFIG_INVALID", `no channel ${name} here`, { context });
+        }
         return (batch) => ({
           required: new Map([...channels.values()].map((one) => [one, batch])),
           optional: new Map(),
@@ -197,6 +203,10 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         },
         create: async (_options, { sinks, name }) => {
           await step(`make ${name}`);
+          if (type === "default" && sinks.size > 1) {
+            const context = { key: "sinks" };
+            throw new MillraceError("CONFIG_INVALID", "one sink only", { context });
+          }
           const [first] = sinks.values();
           assert(first !== undefined);
           return {

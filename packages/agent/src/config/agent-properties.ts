@@ -165,6 +165,16 @@ function listed(
   return components;
 }
 
+/** The names a component lists that are declared, whether or not what they name has errors. */
+export function listedOf(
+  { properties }: ComponentProperties,
+  key: "channels" | "sinks",
+  declared: readonly string[],
+): string[] {
+  const names = new Set(properties.get(key)?.value.split(/\s+/));
+  return [...names].filter((name) => declared.includes(name));
+}
+
 function placeOf(properties: ReadonlyMap<string, Property>): Place {
   const [first] = properties.values();
   return properties.get("type") ?? (first as Property);

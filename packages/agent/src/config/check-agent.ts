@@ -4,8 +4,13 @@ import type {
   SinkConfig,
   SourceConfig,
 } from "./agent-configuration.ts";
-import type { AgentProperties, ComponentProperties } from "./agent-properties.ts";
-import { checkComponent, type ComponentConfig, type Report } from "./check-component.ts";
+import { type AgentProperties, type ComponentProperties, listedOf } from "./agent-properties.ts";
+import {
+  type CheckContext,
+  checkComponent,
+  type ComponentConfig,
+  type Report,
+} from "./check-component.ts";
 import { checkSinkGroups } from "./check-sink-groups.ts";
 import {
   checkBatchSizes,
@@ -15,7 +20,6 @@ import {
 } from "./check-wiring.ts";
 import { didYouMean } from "./nearest-name.ts";
 import type { Property } from "./read-property-files.ts";
-import type { RegistryIndex } from "./registry-index.ts";
 
 /**
  * Checks one agent's components in Flume's order - channels, sources, sinks, groups - and leaves
@@ -23,15 +27,15 @@ import type { RegistryIndex } from "./registry-index.ts";
  */
 export async function checkAgent(
   given: AgentProperties,
-  index: RegistryIndex,
-  reportTo: Report,
+  checks: Omit<CheckContext, "agent">,
 ): Promise<{ configuration: AgentConfiguration; dropped: Dropped[] }> {
   let errors = 0;
   const report: Report = (severity, place, property, message) => {
     if (severity === "error") errors++;
-    reportTo(severity, place, property, message);
+    checks.report(severity, place, property, message);
   };
   const { agent, components } = given;
+  const check: CheckContext = { ...checks, agent, report };
   for (const { place, prefix } of components.configfilters) {
     const message = "configuration filters are not supported in this version; use ${env:NAME}";
     report("error", place, prefix.slice(0, -1), message);
@@ -39,22 +43,22 @@ export async function checkAgent(
   const declared = components.channels.map(({ name }) => name);
   const channels = new Map<string, ComponentConfig<"channel">>();
   for (const component of components.channels) {
-    const channel = await checkComponent("channel", component, index, report);
+    const channel = await checkComponent("channel", component, check);
     if (channel !== undefined) channels.set(component.name, channel);
   }
   checkSharedDirectories(agent, channels, report);
   const sources = new Map<string, SourceConfig>();
   for (const component of components.sources) {
-    const source = await checkSource(component, channels, declared, index, report);
+    const source = await checkSource(component, channels, declared, check);
     if (source !== undefined) sources.set(component.name, source);
   }
   const sinks = new Map<string, SinkConfig>();
   for (const component of components.sinks) {
-    const sink = await checkSink(component, channels, declared, index, report);
+    const sink = await checkSink(component, channels, declared, check);
     if (sink !== undefined) sinks.set(component.name, sink);
   }
   checkBatchSizes(channels, sources, sinks, given, report);
-  const groups = await checkSinkGroups(components, sinks, index, report);
+  const groups = await checkSinkGroups(components, sinks, check);
   const configuration = { agent, channels, sources, sinks, groups };
   if (errors === 0) reportLooseEnds(configuration, report);
   return {
@@ -84,8 +88,7 @@ async function checkSource(
   component: ComponentProperties,
   channels: ReadonlyMap<string, ComponentConfig<"channel">>,
   declared: readonly string[],
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<SourceConfig | undefined> {
   const own = new Map<string, Property>();
   const selectorProperties = new Map<string, Property>();
@@ -94,8 +97,8 @@ async function checkSource(
     if (key.startsWith("selector.")) selectorProperties.set(key.slice(9), property);
     else if (key !== "channel" || component.properties.has("channels")) own.set(key, property);
   }
-  const source = await checkComponent("source", { ...component, properties: own }, index, report);
-  const names = checkChannels(component, channels, declared, report);
+  const source = await checkComponent("source", { ...component, properties: own }, check);
+  const names = checkChannels(component, channels, declared, check.report);
   const selector = await checkComponent(
     "selector",
     {
@@ -104,11 +107,14 @@ async function checkSource(
       place: selectorProperties.get("type") ?? component.place,
       properties: selectorProperties,
       defaultType: "replicating",
+      neighbours: {
+        channels: listedOf(component, "channels", declared),
+        place: component.properties.get("channels") ?? component.place,
+      },
     },
-    index,
-    report,
+    check,
   );
-  const interceptors = await checkInterceptors(component, index, report);
+  const interceptors = await checkInterceptors(component, check);
   if (!source || !selector || !interceptors || names.length === 0) return undefined;
   const optionalChannels = new Set<string>();
   for (const [key, { value }] of selectorProperties) {
@@ -162,8 +168,7 @@ function reportNoChannel(
 /** All of them in order, or undefined when one has an error. */
 async function checkInterceptors(
   { properties, prefix, place }: ComponentProperties,
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<ComponentConfig<"interceptor">[] | undefined> {
   const list = properties.get("interceptors");
   const names = [...new Set((list?.value ?? "").split(/\s+/).filter((name) => name !== ""))];
@@ -181,14 +186,14 @@ async function checkInterceptors(
     const where = first ?? place;
     const near = didYouMean(name, names);
     const message = `is left out: ${prefix}interceptors does not list it${near}`;
-    report("warning", where, `${prefix}interceptors.${name}`, message);
+    check.report("warning", where, `${prefix}interceptors.${name}`, message);
   }
   const interceptors: (ComponentConfig<"interceptor"> | undefined)[] = [];
   for (const name of names) {
     const own = found.get(name) ?? new Map<string, Property>();
     const at = own.get("type") ?? list ?? place;
     const given = { name, prefix: `${prefix}interceptors.${name}.`, place: at, properties: own };
-    interceptors.push(await checkComponent("interceptor", given, index, report));
+    interceptors.push(await checkComponent("interceptor", given, check));
   }
   const whole = interceptors.filter((interceptor) => interceptor !== undefined);
   return whole.length === names.length ? whole : undefined;
@@ -198,25 +203,24 @@ async function checkSink(
   component: ComponentProperties,
   channels: ReadonlyMap<string, ComponentConfig<"channel">>,
   declared: readonly string[],
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<SinkConfig | undefined> {
   const own = new Map(component.properties);
   own.delete("channel");
   if (!component.properties.has("channel")) own.delete("channels");
-  const sink = await checkComponent("sink", { ...component, properties: own }, index, report);
+  const sink = await checkComponent("sink", { ...component, properties: own }, check);
   const property = component.properties.get("channel");
   if (property === undefined) {
     const near = component.properties.has("channels")
       ? "; a sink has one channel, not channels"
       : "";
     const key = `${component.prefix}channel`;
-    report("error", component.place, key, `is required: the name of its channel${near}`);
+    check.report("error", component.place, key, `is required: the name of its channel${near}`);
     return undefined;
   }
   const channel = property.value;
   if (!channels.has(channel)) {
-    reportNoChannel(property, channel, declared, report);
+    reportNoChannel(property, channel, declared, check.report);
     return undefined;
   }
   return sink && { ...sink, channel };

@@ -5,11 +5,13 @@ import {
   parseOptions,
   type PartKind,
   type PartRef,
+  type Runtime,
 } from "@millrace/core";
 import { nearestName } from "./nearest-name.ts";
 import type { Place, Problem } from "./problem.ts";
 import type { Property } from "./read-property-files.ts";
 import type { RegistryIndex } from "./registry-index.ts";
+import { type Neighbours, tryToMake } from "./try-to-make.ts";
 
 /** A component whose type is known and whose options are whole. */
 export interface ComponentConfig<K extends ComponentKind = ComponentKind> {
@@ -39,6 +41,16 @@ export interface ComponentGiven {
   readonly properties: ReadonlyMap<string, Property>;
   /** The type when none is written. */
   readonly defaultType?: string;
+  /** A selector's channels, a sink processor's sinks, those with errors of their own included. */
+  readonly neighbours?: Neighbours;
+}
+
+/** What every check needs. */
+export interface CheckContext {
+  readonly agent: string;
+  readonly index: RegistryIndex;
+  readonly runtime: Runtime;
+  readonly report: Report;
 }
 
 export type Report = (
@@ -55,8 +67,7 @@ export type Report = (
 export async function checkComponent<K extends ComponentKind>(
   kind: K,
   given: ComponentGiven,
-  index: RegistryIndex,
-  report: Report,
+  { agent, index, runtime, report }: CheckContext,
 ): Promise<ComponentConfig<K> | undefined> {
   const { name, prefix, place } = given;
   const typeProperty = given.properties.get("type");
@@ -75,7 +86,16 @@ export async function checkComponent<K extends ComponentKind>(
   own.delete("type");
   if (!("config" in definition.options)) own.delete("config");
   const checked = await checkOptions(definition, { prefix, place, properties: own }, index, report);
-  return checked && { kind, name, type: entry.type, definition, place, ...checked };
+  if (checked === undefined) return undefined;
+  const config = { kind, name, type: entry.type, definition, place, ...checked };
+  const error = await tryToMake(agent, config, given.neighbours, runtime);
+  if (error === undefined) return config;
+  // A selector and a processor know their keys as the source's and the group's.
+  const key = String(error.context["key"] ?? "type").replace(/^(selector|processor)\./, "");
+  const ofGroup = key === "sinks";
+  const at = (ofGroup ? given.neighbours?.place : given.properties.get(key)) ?? place;
+  report("error", at, (ofGroup ? prefix.replace(/processor\.$/, "") : prefix) + key, error.message);
+  return undefined;
 }
 
 interface OptionsGiven {

@@ -1,9 +1,8 @@
 import type { SinkConfig, SinkGroupConfig } from "./agent-configuration.ts";
-import type { AgentProperties, ComponentProperties } from "./agent-properties.ts";
-import { checkComponent, type Report } from "./check-component.ts";
+import { type AgentProperties, type ComponentProperties, listedOf } from "./agent-properties.ts";
+import { type CheckContext, checkComponent, type Report } from "./check-component.ts";
 import { didYouMean } from "./nearest-name.ts";
 import type { Property } from "./read-property-files.ts";
-import type { RegistryIndex } from "./registry-index.ts";
 
 /**
  * The groups whose members are there, are in no other group, and share one channel. A sink of a
@@ -12,15 +11,14 @@ import type { RegistryIndex } from "./registry-index.ts";
 export async function checkSinkGroups(
   components: AgentProperties["components"],
   sinks: ReadonlyMap<string, SinkConfig>,
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<Map<string, SinkGroupConfig>> {
   const declared = components.sinks.map(({ name }) => name);
   const groups = new Map<string, SinkGroupConfig>();
   const groupOf = new Map<string, string>();
   for (const component of components.sinkgroups) {
-    const members = checkMembers(component, sinks, declared, groupOf, report);
-    const group = await checkGroup(component, members, sinks, index, report);
+    const members = checkMembers(component, sinks, declared, groupOf, check.report);
+    const group = await checkGroup(component, members, declared, sinks, check);
     if (group === undefined) continue;
     groups.set(group.name, group);
     for (const name of group.sinks) groupOf.set(name, group.name);
@@ -59,9 +57,9 @@ function checkMembers(
 async function checkGroup(
   component: ComponentProperties,
   members: readonly string[],
+  declared: readonly string[],
   sinks: ReadonlyMap<string, SinkConfig>,
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<SinkGroupConfig | undefined> {
   const { name, prefix, place, properties } = component;
   const own = new Map<string, Property>();
@@ -69,7 +67,7 @@ async function checkGroup(
     if (key.startsWith("processor.")) own.set(key.slice("processor.".length), property);
     else if (key !== "sinks") {
       const near = didYouMean(key, ["sinks", "processor.type"]);
-      report("warning", property, prefix + key, `unknown property${near}`);
+      check.report("warning", property, prefix + key, `unknown property${near}`);
     }
   }
   const given = {
@@ -77,16 +75,20 @@ async function checkGroup(
     prefix: `${prefix}processor.`,
     place: own.get("type") ?? place,
     properties: own,
+    neighbours: {
+      sinks: listedOf(component, "sinks", declared),
+      place: properties.get("sinks") ?? place,
+    },
     // Flume asks for a type always; with one sink there is only one it can be.
     ...(members.length === 1 ? { defaultType: "default" } : {}),
   };
-  const processor = await checkComponent("sink-processor", given, index, report);
+  const processor = await checkComponent("sink-processor", given, check);
   const channels = new Set(members.map((member) => sinks.get(member)?.channel));
   const [channel] = channels;
   if (channels.size > 1) {
     const list = members.map((member) => `${member} reads ${sinks.get(member)?.channel}`);
     const message = `the sinks of a group share one channel, but ${list.join(", ")}`;
-    report("error", properties.get("sinks") ?? place, `${prefix}sinks`, message);
+    check.report("error", properties.get("sinks") ?? place, `${prefix}sinks`, message);
     return undefined;
   }
   if (processor === undefined || channel === undefined) return undefined;

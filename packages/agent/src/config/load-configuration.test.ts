@@ -218,6 +218,11 @@ const oneProblem: { name: string; text: string; want: string; severity?: "warnin
     want: 'flume.conf:10: a1.sources.r1.selector.type: "replicate" is not a type of selector that this agent has; did you mean replicating?',
   },
   {
+    name: "what only the making of a selector shows",
+    text: withLines("a1.sources.r1.selector.optional = c1 c7"),
+    want: "flume.conf:10: a1.sources.r1.selector.optional: no channel c7 here",
+  },
+  {
     name: "a channel that nothing uses",
     text: withLines("a1.channels = c1 c2", "a1.channels.c2.type = memory"),
     want: "flume.conf:10: a1.channels.c2: is left out: no source and no sink uses it",

@@ -1,4 +1,4 @@
-import { type FileSystem, type RegistryEntry, systemRuntime } from "@millrace/core";
+import { type RegistryEntry, type Runtime, systemRuntime } from "@millrace/core";
 import { createSubstitution } from "../properties/substitute.ts";
 import type { AgentConfiguration, LoadedConfiguration } from "./agent-configuration.ts";
 import { readAgentProperties } from "./agent-properties.ts";
@@ -19,7 +19,8 @@ export interface ConfigurationRequest {
   readonly defines?: ReadonlyMap<string, string>;
   /** For `${env:...}`; the process's own when not given. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  readonly fileSystem?: FileSystem;
+  /** The machine's when not given. */
+  readonly runtime?: Runtime;
 }
 
 /**
@@ -29,8 +30,8 @@ export interface ConfigurationRequest {
 export async function loadConfiguration(
   request: ConfigurationRequest,
 ): Promise<LoadedConfiguration> {
-  const { files, agent, registry, mode } = request;
-  const read = await readPropertyFiles(request.fileSystem ?? systemRuntime.files, files);
+  const { files, agent, registry, mode, runtime = systemRuntime } = request;
+  const read = await readPropertyFiles(runtime.files, files);
   const problems: Problem[] = [...read.problems];
   const report: Report = (severity, { file, line, column }, property, message) => {
     problems.push({ severity, file, line, column, property, message });
@@ -40,7 +41,11 @@ export async function loadConfiguration(
   // A file that could not be read explains by itself why the agent is not there.
   const unread = read.problems.some(({ severity, line }) => severity === "error" && line === 0);
   problems.push(...given.problems.filter(({ file }) => file !== "" || !unread));
-  const { configuration, dropped } = await checkAgent(given, createRegistryIndex(registry), report);
+  const { configuration, dropped } = await checkAgent(given, {
+    index: createRegistryIndex(registry),
+    runtime,
+    report,
+  });
   const runnable = canRun(configuration);
   if (!runnable && !problems.some(({ severity }) => severity === "error")) {
     const place = { file: files[0] ?? "", line: 0, column: 0 };

@@ -46,6 +46,16 @@ const groupErrors: { name: string; text: string; want: string }[] = [
     want: "flume.conf:17: a1.sinkgroups.g1.processor.type: is required: the type of the sink-processor",
   },
   {
+    name: "what only the making of its processor shows",
+    text: group("k1 k2", "a1.sinkgroups.g1.processor.type = default\n"),
+    want: "flume.conf:17: a1.sinkgroups.g1.sinks: one sink only",
+  },
+  {
+    name: "a member with errors, which alone are reported",
+    text: group("k1 k2", failover).replace("k2.type = null", "k2.type = loggr"),
+    want: 'flume.conf:12: a1.sinks.k2.type: "loggr" is not a type of sink that this agent has; did you mean logger?',
+  },
+  {
     name: "an unknown type",
     text: group("k1 k2", "a1.sinkgroups.g1.processor.type = loadbalance\n"),
     want: 'flume.conf:18: a1.sinkgroups.g1.processor.type: "loadbalance" is not a type of sink-processor that this agent has; did you mean load_balance?',

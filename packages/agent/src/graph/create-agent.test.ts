@@ -29,6 +29,7 @@ async function makeAgent(
   const { world = createFakeWorld(), mode = "strict", ...more } = given;
   const { configuration, startable, lines } = await loadText(text, { world, mode });
   assert.equal(startable, true, lines.join("\n"));
+  world.happened.length = 0;
   const log = createCollectingLog();
   const runtime = systemRuntime;
   const agent = createAgent({ configuration, mode, runtime, log: () => log, ...more });
