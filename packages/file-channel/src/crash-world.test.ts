@@ -158,13 +158,14 @@ export class CrashWorld {
   async rest(ms = 150): Promise<void> {
     const settled = this.#issued.filter((one) => one.acknowledged === "settled");
     await this.alive(this.#clock.advance(ms));
+    if (this.#hasFailed()) return;
     for (const one of settled) one.acknowledged = "synced";
   }
 
   async stop(): Promise<void> {
     const channel = this.#require();
     await this.alive(channel.stop(new AbortController().signal));
-    for (const one of this.#issued) {
+    for (const one of this.#hasFailed() ? [] : this.#issued) {
       if (one.acknowledged === "settled") one.acknowledged = "synced";
     }
     this.channel = undefined;
@@ -256,7 +257,7 @@ export class CrashWorld {
     return EventBatch.fromEvents(
       issued.map(({ id }) => {
         const body = Buffer.alloc(Math.max(8, bytes), 0x61);
-        log?.content.copy(body, 8, 4096, 4096 + bytes);
+        log?.content.subarray(4096, 4096 + bytes).copy(body, 8);
         body.write(String(id).padStart(8, "0"), 0, "latin1");
         return { body };
       }),
@@ -265,6 +266,10 @@ export class CrashWorld {
 
   #of(id: number): Issued {
     return this.#issued[id] as Issued;
+  }
+
+  #hasFailed(): boolean {
+    return this.channel?.readCounters()["Unhealthy"] === 1;
   }
 
   #require(): FileChannel {

@@ -80,16 +80,21 @@ export async function confirmIdentity(files: FileSystem, identity: Identity): Pr
   }
 }
 
-/** Makes a directory and makes its name durable, and its parents' where they were made too. */
+/**
+ * Makes a directory and makes its name durable, and its parents'. A directory that is there may
+ * be there in the cache only, made by a start that was killed: so names are synced all the way up,
+ * where this user may.
+ */
 export async function makeDurableDirectory(files: FileSystem, directory: string): Promise<void> {
-  const missing: string[] = [];
-  let at = resolve(directory);
-  while (!(await fileExists(files, at)) && dirname(at) !== at) {
-    missing.push(at);
-    at = dirname(at);
-  }
   await files.makeDirectory(directory);
-  for (const made of missing.reverse()) await files.syncDirectory(dirname(made));
+  for (let at = resolve(directory); dirname(at) !== at; at = dirname(at)) {
+    try {
+      await files.syncDirectory(dirname(at));
+    } catch (error) {
+      if (["EACCES", "EPERM", "EINVAL", "EROFS"].includes(systemErrorCode(error))) return;
+      throw error;
+    }
+  }
 }
 
 /**
