@@ -219,8 +219,9 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function stop(deadline: AbortSignal): Promise<void> {
+    const running = state === "starting" || state === "running";
     state = "draining";
-    log.info("the agent drains: sources stop, sinks deliver what is left");
+    if (running) log.info("the agent drains: sources stop, sinks deliver what is left");
     startAborted.abort();
     const started = (starting ?? Promise.resolve()).catch(() => {});
     await settledBy(
@@ -232,7 +233,7 @@ export function createAgent(options: AgentOptions): Agent {
     await stopGraph(deadline);
     notStarted.clear();
     state = "stopped";
-    log.info("the agent has stopped");
+    if (running) log.info("the agent has stopped");
     await server?.stop();
   }
 
