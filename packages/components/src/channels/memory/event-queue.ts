@@ -37,18 +37,13 @@ export class EventQueue {
   }
 
   /**
-   * Adds the events of a gather slab from `from` on: to the last piece where they continue it. Says
-   * whether they did.
+   * Adds the events of a gather slab from `from` on: to the last piece where that one grows in the
+   * same slab, for then it ends where they begin. Says whether it did.
    */
   pushGathered(slab: GatherSlab, from: number, nowMs: number): boolean {
     const tail = this.#tail;
     const gathered = tail?.gathered;
-    if (
-      tail !== undefined &&
-      gathered?.slab === slab &&
-      gathered.from + tail.batch.length === from &&
-      nowMs - tail.putMs < growsForMs
-    ) {
+    if (tail !== undefined && gathered?.slab === slab && nowMs - tail.putMs < growsForMs) {
       tail.batch = slab.batchFrom(gathered.from);
       this.#nextSequence += slab.count - from;
       return true;

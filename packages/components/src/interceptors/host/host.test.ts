@@ -87,6 +87,7 @@ void test("this machine's name is the resolver's, or the kernel's when that fail
   assert.equal(await answers.name(), `${hostname()}.example.org`);
   const fails = createThisHost(clock, () => Promise.reject(new Error("ENOTFOUND")));
   assert.equal(await fails.name(), hostname());
+  assert.equal(clock.timerCount, 0, "no one waits for the resolver any more");
   const hangs = createThisHost(clock, () => new Promise(() => {})).name();
   await clock.advance(5000);
   assert.equal(await within("name", hangs), hostname());

@@ -371,6 +371,28 @@ test("row 14: with no one left, SINK_GROUP_UNAVAILABLE names each error and when
   assert.deepEqual(k1.asked, [[1], [2]], "the first whose time is over");
 });
 
+test("rows 8 and 12: while one member is on trial, another that is due gets the other batches", async () => {
+  const { deliver, k1, k2, k3, clock } = make();
+  k1.answers = [down];
+  k2.answers = [down];
+  k3.answers = [down];
+  await errorOf(deliver(1));
+  await clock.advance(2000);
+  const trial = open();
+  k1.answers = [trial.promise];
+  const first = deliver(2);
+  await deliver(3);
+  assert.deepEqual(
+    [k1.asked, k2.asked],
+    [
+      [[1], [2]],
+      [[1], [3]],
+    ],
+  );
+  trial.resolve();
+  await first;
+});
+
 test("row 14: with maxpenalty 0 the runner chooses when to try again", async () => {
   const { deliver, k1, k2, k3 } = make({ ...threePriorities, maxpenalty: "0" });
   k1.otherwise = k2.otherwise = k3.otherwise = down;
