@@ -43,7 +43,8 @@ export interface FleetOptions {
   /** Property files of the edge, later ones over earlier ones. */
   readonly edgeConfigs: readonly string[];
   readonly tell: (text: string) => void;
-  readonly onStarted: (pids: readonly number[]) => Promise<void>;
+  /** Given the ids of all agents after some were started. */
+  readonly onStarted: (ids: readonly number[]) => Promise<void>;
 }
 
 const sinkNames = { "collector-1": "first", "collector-2": "second" } as const;
@@ -65,10 +66,9 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
   async function startAgent(agent: Agent): Promise<void> {
     const began = clock.monotonic();
     await agent.start();
-    await options.onStarted(agents.flatMap(({ pid }) => (pid === undefined ? [] : [pid])));
     await agent.poll();
-    const { held } = agent.facts;
-    const holding = held > 0 ? `, ${held.toLocaleString("en-US")} events still held` : "";
+    const { held, killed } = agent.facts;
+    const holding = killed ? `, ${held.toLocaleString("en-US")} events still held` : "";
     tell(`${agent.name} ready after ${elapsed(began)} (pid ${agent.pid})${holding}`);
   }
 
@@ -105,8 +105,12 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
     }
   }
 
+  const tellProcesses = (): Promise<void> =>
+    options.onStarted(agents.flatMap(({ pid }) => (pid === undefined ? [] : [pid])));
+
   async function restart(): Promise<void> {
     for (const agent of agents) if (agent.state === "down") await startAgent(agent);
+    await tellProcesses();
   }
 
   return {
@@ -118,6 +122,7 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
     async start() {
       await Promise.all(collectors.map(({ agent }) => startAgent(agent)));
       await startAgent(edge);
+      await tellProcesses();
     },
     async poll() {
       await Promise.all(agents.map((agent) => agent.poll()));
