@@ -6,7 +6,7 @@ export const channel = defineChannel({
   aliases: ["org.apache.flume.channel.MemoryChannel"],
   summary: "Keeps events in memory, bounded by events and by bytes.",
   options,
-  guarantee: { atLeastOnce: false, lostIf: "the agent's process ends while it holds events" },
+  guarantee: { atLeastOnce: false, lostIf: "the process dies" },
   example: `
 a1.sources = r1
 a1.channels = c1
