@@ -1,4 +1,4 @@
-import { MillraceError } from "@millrace/core";
+import type { MillraceError } from "@millrace/core";
 import {
   channelContext,
   type Operation,

@@ -188,6 +188,7 @@ class DurableChannel implements FileChannel {
       { active, state, clock: runtime.clock, log },
       {
         stored: (put) => this.#stored(put),
+        acknowledged: () => this.#serve(),
         failed: (error) => this.#failed(error),
         writeFailed: (kind) => {
           this.#metrics.errors[kind === "put" ? "write" : "ack"].value++;

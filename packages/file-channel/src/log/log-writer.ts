@@ -38,6 +38,8 @@ export interface StoredPut {
 export interface WriterEvents {
   /** In the order of the commits, before each resolves. */
   stored(put: StoredPut): void;
+  /** Acknowledgements are synced: fewer ranges have to be remembered. */
+  acknowledged(): void;
   /** Once: the channel is FAILED. */
   failed(error: MillraceError): void;
   /** A write failed and was answered: "put" or "ack". */
@@ -276,6 +278,7 @@ export class LogWriter {
     });
     this.#unproven = puts.length > 0;
     if (!this.#active.isDirty) await this.#active.tidy();
+    if (acks.length > 0) this.#events.acknowledged();
   }
 
   async #sync(acks: readonly SequenceRange[]): Promise<void> {
