@@ -158,6 +158,7 @@ edge.sources.logs.filegroups = all
 edge.sources.logs.filegroups.all = ${folder}/in/.*[.]log
 edge.sources.logs.positionFile = ${folder}/edge/positions.json
 edge.sources.logs.writePosInterval = 500
+edge.sources.logs.backoffSleepIncrement = 200
 edge.sources.logs.batchSize = 100
 edge.sources.logs.maxBatchCount = 5
 

@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { AgentFacts } from "./locate-missing.ts";
 import { parseReading, type Reading } from "./readings.ts";
-import { createTroubleFilter } from "./trouble.ts";
+import { createStoryFilter } from "./agent-story.ts";
 
 /** A real agent in a process of its own. */
 export interface Agent {
@@ -32,8 +32,8 @@ export interface AgentOptions {
   readonly args: readonly string[];
   readonly monitoringPort: number;
   readonly logFile: string;
-  /** Trouble that it logs, and that it ended though nobody asked it to. */
-  readonly onTrouble: (words: string) => void;
+  /** Given what its log says of interest, and that it ended though nobody asked it to. */
+  readonly tell: (words: string) => void;
 }
 
 const readyWithinMs = 60_000;
@@ -51,7 +51,7 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
   let killed = false;
   let readings: Reading[] = [];
   let tail: string[] = [];
-  const troubleOf = createTroubleFilter(clock);
+  const storyOf = createStoryFilter(clock);
 
   async function start(): Promise<void> {
     const log = await runtime.files.open(options.logFile, "append");
@@ -83,8 +83,8 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
       });
       createInterface(stream).on("line", (line) => {
         tail = [...tail, line].slice(-tailLines);
-        const trouble = askedToEnd ? undefined : troubleOf(line);
-        if (trouble !== undefined) options.onTrouble(trouble);
+        const story = askedToEnd ? undefined : storyOf(line);
+        if (story !== undefined) options.tell(story);
       });
     }
     const exit = await new Promise<string>((resolve) => {
@@ -97,7 +97,7 @@ export function createAgent(runtime: Runtime, options: AgentOptions): Agent {
     state = "down";
     if (!unexpected) return;
     killed = true;
-    options.onTrouble(`ended by itself (${exit}): ${tail.at(-1) ?? "it said nothing"}`);
+    options.tell(`ended by itself (${exit}): ${tail.at(-1) ?? "it said nothing"}`);
   }
 
   async function becomesReady(started: ChildProcess): Promise<boolean> {

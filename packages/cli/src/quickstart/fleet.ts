@@ -14,7 +14,7 @@ export interface Fleet {
   /** All agents are up and no link is stalled. */
   readonly calm: boolean;
   start(): Promise<void>;
-  /** Reads all metrics and tells when another collector became the active one. */
+  /** Reads all metrics, and sees from them which collector is the active one. */
   poll(): Promise<void>;
   killActive(): Promise<void>;
   /** Stalls the link of the active collector; lets all go on when one is stalled. */
@@ -30,10 +30,9 @@ export interface Fleet {
 }
 
 export interface Collector {
+  /** Also the name of the edge's sink that sends to it. */
   readonly name: CollectorName;
   readonly port: number;
-  /** The edge's sink that sends to it. */
-  readonly sink: string;
   readonly link: Link;
   readonly agent: Agent;
 }
@@ -47,11 +46,10 @@ export interface FleetOptions {
   readonly onStarted: (ids: readonly number[]) => Promise<void>;
 }
 
-const sinkNames = { "collector-1": "first", "collector-2": "second" } as const;
 const firstPort = 41_411;
 
 export async function createFleet(runtime: Runtime, options: FleetOptions): Promise<Fleet> {
-  const { layout, tell } = options;
+  const { tell } = options;
   const { clock } = runtime;
   const collectors: Collector[] = [];
   for (const [index, name] of collectorNames.entries()) {
@@ -60,16 +58,12 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
   const edge = await createEdge(runtime, options, collectors);
   const agents = [edge, ...collectors.map(({ agent }) => agent)];
   let active = collectors[0] as Collector;
-  let disturbedAtMs = 0;
-  let waitsForSuccessor = false;
 
   async function startAgent(agent: Agent): Promise<void> {
     const began = clock.monotonic();
     await agent.start();
     await agent.poll();
-    const { held, killed } = agent.facts;
-    const holding = killed ? `, ${held.toLocaleString("en-US")} events still held` : "";
-    tell(`${agent.name} ready after ${elapsed(began)} (pid ${agent.pid})${holding}`);
+    tell(`${agent.name} ready after ${elapsed(began)} (pid ${agent.pid})`);
   }
 
   const elapsed = (beganMs: number): string => {
@@ -81,20 +75,7 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
     const [before, now] = edge.readings.slice(-2);
     if (before === undefined || now === undefined) return;
     const sink = activeSink(before, now);
-    const found = collectors.find((collector) => collector.sink === sink);
-    if (found === undefined || found === active) return;
-    active = found;
-    tell(
-      waitsForSuccessor
-        ? `edge: now delivers to ${found.name}, ${elapsed(disturbedAtMs)} later`
-        : `edge: ${found.name} answered a trial batch, active again`,
-    );
-    waitsForSuccessor = false;
-  }
-
-  function disturbed(): void {
-    disturbedAtMs = clock.monotonic();
-    waitsForSuccessor = true;
+    active = collectors.find(({ name }) => name === sink) ?? active;
   }
 
   function unstall(): void {
@@ -131,13 +112,11 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
     async killActive() {
       const { agent, name } = active;
       if (agent.state !== "up") return tell(`${name} is down already; r restarts it`);
-      disturbed();
       tell(`${name} killed (SIGKILL, pid ${agent.pid})`);
       await agent.kill();
     },
     toggleStall() {
       if (collectors.some(({ link }) => link.stalled)) return unstall();
-      disturbed();
       active.link.setStalled(true);
       tell(`link to ${active.name} stalled: connected, and nothing moves; s lets it go on`);
     },
@@ -159,27 +138,27 @@ export async function createFleet(runtime: Runtime, options: FleetOptions): Prom
       ...collectors.map((collector) => rowOf(collector.agent, stateOf(collector, active))),
     ],
   };
+}
 
-  function createEdge(
-    edgeRuntime: Runtime,
-    { edgeConfigs }: FleetOptions,
-    targets: readonly Collector[],
-  ): Promise<Agent> {
-    const state = layout.state("edge");
-    return createWatchedAgent(edgeRuntime, options, {
-      name: "edge",
-      configName: "edge",
-      configs: edgeConfigs,
-      logFile: layout.agentLog("edge"),
-      defines: {
-        "quickstart.logs": layout.logs,
-        "quickstart.state": state,
-        ...Object.fromEntries(
-          targets.map(({ sink, link }) => [`quickstart.${sink}.port`, String(link.port)]),
-        ),
-      },
-    });
-  }
+function createEdge(
+  runtime: Runtime,
+  options: FleetOptions,
+  collectors: readonly Collector[],
+): Promise<Agent> {
+  const { layout, edgeConfigs } = options;
+  return createWatchedAgent(runtime, options, {
+    name: "edge",
+    configName: "edge",
+    configs: edgeConfigs,
+    logFile: layout.agentLog("edge"),
+    defines: {
+      "quickstart.logs": layout.logs,
+      "quickstart.state": layout.state("edge"),
+      ...Object.fromEntries(
+        collectors.map(({ name, link }) => [`quickstart.${name}.port`, String(link.port)]),
+      ),
+    },
+  });
 }
 
 async function createCollector(
@@ -201,7 +180,7 @@ async function createCollector(
       "quickstart.out": layout.out(name),
     },
   });
-  return { name, port, sink: sinkNames[name], link: await openLink(port), agent };
+  return { name, port, link: await openLink(port), agent };
 }
 
 interface AgentWords {
@@ -233,7 +212,7 @@ async function createWatchedAgent(
       ...words.configs.flatMap((config) => ["-f", config]),
       ...Object.entries(defines).map(([key, value]) => `-D${key}=${value}`),
     ],
-    onTrouble: (text) => tell(`${words.name}: ${text}`),
+    tell: (text) => tell(`${words.name}: ${text}`),
   });
 }
 

@@ -1,5 +1,6 @@
 /** The program behind `npm start`. */
 import { systemRuntime } from "@millrace/core";
+import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import { parseQuickstartArguments, usage } from "./arguments.ts";
 import { type Command, listenToKeys } from "./keys.ts";
@@ -20,7 +21,8 @@ async function main(): Promise<number> {
   }
   const firstRun = process.env["MILLRACE_FIRST_RUN"] ?? "";
   const node = `node ${process.versions.node}${firstRun === "" ? "" : `, ${firstRun}`}`;
-  console.log(`millrace quickstart   (${node})`);
+  const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+  console.log(`millrace ${version}   quickstart   (${node})`);
 
   const listeners: ((command: Command) => void)[] = [];
   let quits = 0;

@@ -4,7 +4,6 @@ import { createArrivalJudge } from "@millrace/core";
 import { createFakeClock } from "@millrace/testing";
 import { createOverdueWatch } from "./overdue.ts";
 import { activeSink, parseReading, ratesOf, type Reading } from "./readings.ts";
-import { createTroubleFilter } from "./trouble.ts";
 
 const json = {
   "SOURCE.logs": { Type: "SOURCE", EventAcceptedCount: "500" },
@@ -87,19 +86,4 @@ void test("a line is missing once it was acknowledged 15 s ago with all well sin
     );
   }
   assert.equal(await pass(1, true), 0);
-});
-
-void test("the story tells of trouble in an agent's log, the same not twice within 5 s", async () => {
-  const clock = createFakeClock();
-  const trouble = createTroubleFilter(clock);
-  const line = (level: string, text: string): string => `2026-01-31T12:00:00.000Z ${level} ${text}`;
-  assert.equal(trouble(line("INFO ", "edge started")), undefined);
-  assert.equal(trouble("plain text"), undefined);
-  const lost = "first connection lost, batch rolled back, attempts=";
-  assert.equal(trouble(line("WARN ", `${lost}1`)), `${lost}1`);
-  assert.equal(trouble(line("WARN ", `${lost}2`)), undefined);
-  assert.equal(trouble(line("ERROR", "disk full")), "disk full");
-  await clock.advance(5_000);
-  assert.equal(trouble(line("WARN ", `${lost}3`)), `${lost}3`);
-  assert.equal(trouble(line("WARN ", "x".repeat(500)))?.length, 163);
 });

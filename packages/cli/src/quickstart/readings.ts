@@ -52,11 +52,14 @@ function numberOf(attributes: Record<string, string>, name: string): number {
   return Number.isFinite(value) ? value : 0;
 }
 
+/** Two readings right behind each other say nothing about a rate. */
+const rateWindowMs = 400;
+
 /** Over the readings kept, which are of one life of the agent: its counters start again with it. */
 export function ratesOf(readings: readonly Reading[]): Rates {
   const first = readings[0];
   const last = readings.at(-1);
-  if (first === undefined || last === undefined || last.atMs <= first.atMs) {
+  if (first === undefined || last === undefined || last.atMs - first.atMs < rateWindowMs) {
     return { inPerSecond: 0, outPerSecond: 0 };
   }
   const seconds = (last.atMs - first.atMs) / 1000;
