@@ -60,11 +60,11 @@ async function tryFile(files: FileSystem, path: string): Promise<void> {
 }
 
 function refused(what: string, cause: unknown): MillraceError {
+  const code = systemErrorCode(cause);
   const why = cause instanceof Error ? cause.message : String(cause);
-  const isMissing = systemErrorCode(cause) === "ENOENT";
-  return isMissing
-    ? new MillraceError("PATH_MISSING", `${what} does not exist; create it`, { cause })
-    : new MillraceError("PERMISSION_DENIED", `${what} cannot be used by this user: ${why}`, {
-        cause,
-      });
+  if (code === "ENOENT")
+    return new MillraceError("PATH_MISSING", `${what} does not exist; create it`, { cause });
+  return ["EACCES", "EPERM", "EROFS"].includes(code)
+    ? new MillraceError("PERMISSION_DENIED", `${what} is not for this user: ${why}`, { cause })
+    : new MillraceError("WRITE_FAILED", `${what}: ${why}`, { cause });
 }

@@ -1,0 +1,60 @@
+import { type FileHandle, type FileStat, type FileSystem, systemErrorCode } from "@millrace/core";
+import { pathIn } from "./group-listing.ts";
+import { readHead } from "./tailed-file.ts";
+
+export interface OpenedFile {
+  readonly handle: FileHandle;
+  readonly stat: FileStat;
+  /** Its first bytes. */
+  readonly head: Buffer;
+}
+/** Whether an open file is the one that is meant. */
+export type IsWanted = (stat: FileStat, head: Buffer) => boolean;
+
+/** Opens the path if its file is wanted; undefined when not, or when there is none. */
+export async function openIfWanted(
+  files: FileSystem,
+  path: string,
+  isWanted: IsWanted,
+): Promise<OpenedFile | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await files.open(path, "read");
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  let opened: OpenedFile | undefined;
+  try {
+    const stat = await handle.stat();
+    const head = await readHead(handle);
+    if (isWanted(stat, head)) opened = { handle, stat, head };
+  } finally {
+    if (opened === undefined) await handle.close().catch(() => {});
+  }
+  return opened;
+}
+
+/** Looks through a directory for a file by its inode, under any name. */
+export async function findByInode(
+  files: FileSystem,
+  directory: string,
+  inode: number,
+  isWanted: IsWanted,
+): Promise<OpenedFile | undefined> {
+  for (const { name, isFile } of await files.readDirectory(directory)) {
+    const path = pathIn(directory, name);
+    if (!isFile || !(await hasInode(files, path, inode))) continue;
+    const opened = await openIfWanted(files, path, isWanted);
+    if (opened !== undefined) return opened;
+  }
+  return undefined;
+}
+
+async function hasInode(files: FileSystem, path: string, inode: number): Promise<boolean> {
+  try {
+    return (await files.stat(path)).inode === inode;
+  } catch {
+    return false;
+  }
+}

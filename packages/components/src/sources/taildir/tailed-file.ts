@@ -1,0 +1,118 @@
+import { encodeHeaders, type FileHandle, type FileStat } from "@millrace/core";
+import type { FileGroup, TaildirOptions } from "./options.ts";
+import { hashHead, type SavedFile } from "./position-file.ts";
+
+/** As many first bytes as tell one log from another. */
+export const headBytesMax = 1024;
+
+/** One file that is followed, under whatever name it has. */
+export class TailedFile {
+  readonly key: string;
+  readonly inode: number;
+  group: FileGroup;
+  path: string;
+  /** Whether its group's pattern matched it when last looked; else it was renamed away or deleted. */
+  isListed = true;
+  /** Open while the file grows: what is renamed or deleted can be read to its end. */
+  handle: FileHandle | undefined;
+  size: number;
+  modifiedMs: number;
+  /** Bytes that are committed. */
+  position = 0;
+  /** Bytes that are in batches; ahead of `position` while a channel is full. */
+  readTo = 0;
+  /** Its first bytes, as many as were seen, up to `headBytesMax`. */
+  head: Buffer;
+  /** Counts the times that the file began anew: a batch of an earlier one moves no position. */
+  generation = 0;
+  /** At this size the bytes behind `position` hold no line feed. */
+  partialAtSize = -1;
+  /** Its time has changed and its size has not: it may hold something else by now. */
+  isSuspect = false;
+  /** When it last grew, on the monotonic clock. */
+  grewAtMs: number;
+  /** A failure to read it was logged. */
+  isFailing = false;
+  #headers:
+    { path: string; group: FileGroup; map: ReadonlyMap<string, string>; bytes: Buffer } | undefined;
+  #hashed: { head: Buffer; hash: string } | undefined;
+
+  constructor(
+    group: FileGroup,
+    path: string,
+    handle: FileHandle,
+    stat: FileStat,
+    head: Buffer,
+    nowMs: number,
+  ) {
+    this.key = fileKey(stat);
+    this.inode = stat.inode;
+    this.group = group;
+    this.path = path;
+    this.handle = handle;
+    this.size = stat.size;
+    this.modifiedMs = stat.modifiedMs;
+    this.head = head;
+    this.grewAtMs = nowMs;
+  }
+
+  /** Whether there is nothing more to read, but for the beginning of a line. */
+  get isRead(): boolean {
+    return this.position >= this.size || this.partialAtSize === this.size;
+  }
+
+  /** Headers of all its events, once as they are and once encoded. */
+  headers(options: TaildirOptions): { map: ReadonlyMap<string, string>; bytes: Buffer } {
+    const known = this.#headers;
+    if (known?.path === this.path && known.group === this.group) return known;
+    const map = new Map(this.group.headers);
+    if (options.hasFileHeader) map.set(options.fileHeaderKey, this.path);
+    this.#headers = { path: this.path, group: this.group, map, bytes: encodeHeaders(map) };
+    return this.#headers;
+  }
+
+  /** Whether these are the first bytes of the content that was followed so far. */
+  beginsAs(head: Buffer): boolean {
+    return head.subarray(0, this.head.length).equals(this.head);
+  }
+
+  /** Another content has begun in it. */
+  restart(): void {
+    this.position = 0;
+    this.readTo = 0;
+    this.head = noBytes;
+    this.generation++;
+    this.partialAtSize = -1;
+  }
+
+  toSaved(): SavedFile {
+    const { head, inode, path, position, size } = this;
+    if (this.#hashed?.head !== head) this.#hashed = { head, hash: hashHead(head) };
+    const fingerprint = { size, headBytes: head.length, head: this.#hashed.hash };
+    return { inode, pos: position, file: path, fingerprint };
+  }
+
+  async close(): Promise<void> {
+    const { handle } = this;
+    this.handle = undefined;
+    await handle?.close().catch(() => {});
+  }
+}
+
+const noBytes = Buffer.alloc(0);
+
+/** What stays the same when a file is renamed. */
+export function fileKey({ device, inode }: FileStat): string {
+  return `${device}:${inode}`;
+}
+
+/** The first bytes of an open file. */
+export async function readHead(handle: FileHandle): Promise<Buffer> {
+  const head = Buffer.alloc(headBytesMax);
+  let length = 0;
+  for (;;) {
+    const read = await handle.read(head, length, headBytesMax - length, length);
+    length += read;
+    if (read === 0 || length === headBytesMax) return head.subarray(0, length);
+  }
+}
