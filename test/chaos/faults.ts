@@ -1,4 +1,4 @@
-import { waitFor } from "@millrace/testing";
+import { type TcpProxy, waitFor } from "@millrace/testing";
 import type { Chain } from "./chain.ts";
 
 /** What is done to the chain while lines flow. Each leaves it whole, and lines flowing, again. */
@@ -46,8 +46,33 @@ export const faults: readonly Fault[] = [
       const { cable } = await chain.active();
       await cable.setMode("stall");
       chain.oracle.fault("stalled link");
+      await deliversElsewhere(chain, cable);
       await chain.progress(linesBetween);
       await cable.setMode("pass");
+    },
+  },
+  {
+    name: "stall the active link and kill the edge before it",
+    async run(chain) {
+      const { cable } = await chain.active();
+      await cable.setMode("stall");
+      chain.oracle.fault("stalled link");
+      await chain.edge.kill("SIGKILL");
+      chain.oracle.fault("SIGKILL of the edge");
+      await chain.edge.start(restartWithinMs);
+      await chain.progress(linesBetween);
+      await cable.setMode("pass");
+    },
+  },
+  {
+    name: "end one direction of the active link, then the other",
+    async run(chain) {
+      for (const side of ["server", "client"] as const) {
+        const { cable } = await chain.active();
+        cable.halfClose(side);
+        chain.oracle.fault("half-closed link");
+        await chain.progress(linesBetween);
+      }
     },
   },
   {
@@ -96,3 +121,12 @@ export const faults: readonly Fault[] = [
     },
   },
 ];
+
+/** Waits until the edge has given a link up and uses another. */
+async function deliversElsewhere(chain: Chain, abandoned: TcpProxy): Promise<void> {
+  await waitFor(
+    "the edge to deliver by another link",
+    async () => (await chain.active()).cable !== abandoned,
+    30_000,
+  );
+}

@@ -38,7 +38,7 @@ export async function runChaos(test: TestContext, options: ChaosOptions): Promis
   await oracle.settled(120_000);
   const report = await oracle.check({
     lines: 8_000,
-    faults: 12,
+    faults: 16,
     duplicates: 1,
     tornLinesMax: oracle.faults.get("SIGKILL of a collector") ?? 0,
   });
