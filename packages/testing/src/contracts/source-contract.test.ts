@@ -6,13 +6,10 @@ sourceContract("a source that brings nothing", () => ({
   stop: async () => {},
 }));
 
-sourceContract(
-  "a polled source that waits for its abort",
-  (): PollableSource => ({
-    pollBackoff: { incrementMs: 1000, maxMs: 5000 },
-    start: async () => {},
-    stop: async () => {},
-    poll: (signal) =>
-      new Promise((resolve) => signal.addEventListener("abort", () => resolve("backoff"))),
-  }),
-);
+sourceContract("a polled source that waits for its abort", (): PollableSource => ({
+  pollBackoff: { incrementMs: 1000, maxMs: 5000 },
+  start: async () => {},
+  stop: async () => {},
+  poll: (signal) =>
+    new Promise((resolve) => signal.addEventListener("abort", () => resolve("backoff"))),
+}));
