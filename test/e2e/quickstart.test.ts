@@ -1,6 +1,6 @@
 import { programCommand, projectRoot, startChild, tempDirectory, waitFor } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { open, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -78,11 +78,43 @@ void test("a second quickstart in the same folder is refused while the first run
   assert.match(first.output(), /drained in .* 0 missing/);
 });
 
+void test("an output that was tampered with fails the run: file, line and hop are named", async (t) => {
+  const folder = await tempDirectory(t);
+  const command = [...programCommand("cli/quickstart/main"), "--rate", "500"];
+  const run = startChild(t, { command, cwd: folder });
+  const samples = await lineCount(join(projectRoot, "examples", "logs"));
+  const arrived = (): number =>
+    Math.max(0, ...[...run.output().matchAll(/in output ([\d,]+)/g)].map(([, n]) => plain(n)));
+  await waitFor(
+    "the samples in the output",
+    () => run.exit !== undefined || arrived() > samples,
+    withinMs,
+  );
+  const out = join(folder, ".millrace/quickstart/out/collector-1");
+  const file = join(out, (await readdir(out))[0] ?? "");
+  const [first = ""] = (await readFile(file, "utf8")).split("\n");
+  const handle = await open(file, "r+");
+  await handle.write("#", first.length - 1);
+  await handle.close();
+  run.signal("SIGTERM");
+  assert.equal((await run.exited(withinMs)).code, 1, run.output());
+  assert.match(run.output(), /[1-9] missing/);
+  const name = /logs\/(\w+\.log), byteoffset=0|byteoffset=0, file=.*logs\/(\w+\.log)/.exec(first);
+  const stream = name?.[1] ?? name?.[2] ?? "no name";
+  assert.match(
+    run.output(),
+    new RegExp(`missing: .*${stream} line 1 \\(offset 0\\): behind the collectors' channels`),
+  );
+  assert.match(run.output(), new RegExp(`wrong: .*-1:1: not the bytes of .*${stream} line 1`));
+});
+
 void test("a wrong argument is named, with the usage and exit code 2", async (t) => {
   const run = startChild(t, { command: [...programCommand("cli/quickstart/main"), "--onec"] });
   assert.equal((await run.exited(withinMs)).code, 2);
   assert.match(run.output(), /--onec[\s\S]*npm start/);
 });
+
+const plain = (text = ""): number => Number(text.replaceAll(",", ""));
 
 async function lineCount(folder: string): Promise<number> {
   let count = 0;
