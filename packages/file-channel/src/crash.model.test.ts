@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CrashWorld } from "./crash-world.test.ts";
 
-const seeds = Number(process.env["SEEDS"] ?? 30);
+const seeds = Number(process.env["SEEDS"] ?? 15);
 const firstSeed = Number(process.env["SEED"] ?? 1);
 const fates: readonly (PowerCut | undefined)[] = [undefined, "lose", "keep", "mix", "mix"];
 

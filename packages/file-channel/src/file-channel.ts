@@ -1,12 +1,11 @@
 import {
   type Channel,
   type ChannelContext,
-  EventBatch,
+  type EventBatch,
   MillraceError,
   type PutTransaction,
   type Ranges,
   settledBy,
-  systemErrorCode,
   type TakeTransaction,
   toMillraceError,
 } from "@millrace/core";
@@ -17,12 +16,14 @@ import { SequenceSet } from "./log/sequence-set.ts";
 import { type OpenedChannel, openChannel } from "./open-channel.ts";
 import { type FileChannelOptions, fileChannelDefaults } from "./options.ts";
 import { BacklogReader, readAheadBytes } from "./queue/backlog-reader.ts";
-import { EventQueue, joinPieces, rangeOf } from "./queue/event-queue.ts";
-import { cutPiece, type Piece } from "./queue/piece.ts";
+import { EventQueue, rangeOf } from "./queue/event-queue.ts";
+import type { Piece } from "./queue/piece.ts";
 import { Room, roomBytesOf } from "./queue/room.ts";
 import { recoveredStretches } from "./queue/recovered-stretches.ts";
 import { TakerLine } from "./queue/taker-line.ts";
 import { segmentHeaderBytes } from "./format/segment-header.ts";
+import { assertTransactionFits, diskFull } from "./put-limits.ts";
+import { DurablePut, DurableTake, splitPiece } from "./transactions.ts";
 
 /** A channel whose events outlive the process, with what Flume's FileChannelCounter shows beside. */
 export interface FileChannel extends Channel {
@@ -118,8 +119,8 @@ class DurableChannel implements FileChannel {
       );
     const bytes = batch.byteLength;
     const roomBytes = roomBytesOf(bytes);
-    this.#assertFits(batch.length, bytes, roomBytes);
-    await this.#assertDiskRoom(roomBytes, writer);
+    assertTransactionFits(this.#options, this.name, { events: batch.length, bytes, roomBytes });
+    await this.#awaitDiskRoom(roomBytes, writer);
     await this.#room.reserve(batch.length, roomBytes, signal);
     const release = (): void => this.#room.release(batch.length, roomBytes);
     if (this.#phase !== "open") {
@@ -180,7 +181,7 @@ class DurableChannel implements FileChannel {
       this.#opened = opened;
     } catch (error) {
       this.#startFailed = true;
-      throw asStartError(error, this.#options.dataDirs);
+      throw error;
     }
     const { state, active, store } = this.#opened;
     this.#writer = new LogWriter(
@@ -348,27 +349,12 @@ class DurableChannel implements FileChannel {
     return new MillraceError("CHANNEL_CLOSED", `the channel ${this.name} is not open`);
   }
 
-  #assertFits(events: number, bytes: number, roomBytes: number): void {
-    const { transactionCapacity, transactionBytesMax, capacity, byteCapacity } = this.#options;
-    const eventsMax = Math.min(transactionCapacity, capacity);
-    if (events <= eventsMax && bytes <= transactionBytesMax && roomBytes <= byteCapacity) return;
-    throw new MillraceError(
-      "TRANSACTION_TOO_LARGE",
-      `a batch of ${events} events and ${bytes} bytes is over the ${eventsMax} events and ${Math.min(transactionBytesMax, byteCapacity)} bytes one transaction of ${this.name} may hold`,
-      { context: { events, eventsMax, bytes, transactionBytesMax, byteCapacity } },
-    );
-  }
-
-  async #assertDiskRoom(bytes: number, writer: LogWriter): Promise<void> {
+  async #awaitDiskRoom(bytes: number, writer: LogWriter): Promise<void> {
     const store = this.#opened?.store;
     if (store === undefined || (await store.hasRoom(bytes))) return;
     this.#metrics.errors.disk_full.value++;
     writer.press();
-    throw new MillraceError(
-      "DISK_FULL",
-      `usable space exhausted: ${store.availableBytes} bytes are free for ${this.name}, and puts leave ${store.reservedBytes(0)} alone (minimumRequiredSpace)`,
-      { context: { available: store.availableBytes, reserved: store.reservedBytes(0), bytes } },
-    );
+    throw diskFull(this.name, store, bytes);
   }
 
   #capacityBytes(): number | undefined {
@@ -385,94 +371,4 @@ class DurableChannel implements FileChannel {
     const now = this.#context.runtime.clock.now();
     return oldest === Infinity ? 0 : Math.max(0, (now - oldest) / 1000);
   }
-}
-
-class DurablePut implements PutTransaction {
-  readonly #store: () => Promise<void>;
-  readonly #release: () => void;
-  #ended = false;
-
-  constructor(store: () => Promise<void>, release: () => void) {
-    this.#store = store;
-    this.#release = release;
-  }
-
-  async commit(): Promise<void> {
-    this.#end();
-    await this.#store();
-  }
-
-  async rollback(): Promise<void> {
-    this.#end();
-    this.#release();
-  }
-
-  #end(): void {
-    assert(!this.#ended, "a put transaction ends once");
-    this.#ended = true;
-  }
-}
-
-class DurableTake implements TakeTransaction {
-  readonly batch: EventBatch;
-  readonly #settle: (settled: Ranges) => void;
-  #ended = false;
-
-  constructor(pieces: readonly Piece[], settle: (settled: Ranges) => void) {
-    this.batch = pieces.length === 0 ? EventBatch.empty : joinPieces(pieces);
-    this.#settle = settle;
-  }
-
-  async commit(settled: Ranges = [{ from: 0, to: this.batch.length }]): Promise<void> {
-    this.#end();
-    this.#settle(settled);
-  }
-
-  async rollback(): Promise<void> {
-    this.#end();
-    this.#settle([]);
-  }
-
-  #end(): void {
-    assert(!this.#ended, "a take transaction ends once");
-    this.#ended = true;
-  }
-}
-
-/** The piece, whose first event is position `base` of its batch, cut at the ranges' ends. */
-function* splitPiece(
-  piece: Piece,
-  base: number,
-  settled: Ranges,
-): Generator<{ part: Piece; isSettled: boolean }> {
-  let rest: Piece | undefined = piece;
-  let at = base;
-  const end = base + piece.batch.length;
-  const cut = (to: number): Piece => {
-    const whole = rest as Piece;
-    const count = to - at;
-    at = to;
-    if (count === whole.batch.length) {
-      rest = undefined;
-      return whole;
-    }
-    const { front, rest: left } = cutPiece(whole, count);
-    rest = left;
-    return front;
-  };
-  for (const range of settled) {
-    const from = Math.max(range.from, at);
-    const to = Math.min(range.to, end);
-    if (from >= to) continue;
-    if (from > at) yield { part: cut(from), isSettled: false };
-    yield { part: cut(to), isSettled: true };
-  }
-  if (at < end) yield { part: cut(end), isSettled: false };
-}
-
-/** What keeps a channel from starting, as an error that says what to correct. */
-function asStartError(error: unknown, dataDirs: readonly string[]): MillraceError {
-  const permission = ["EACCES", "EPERM", "EROFS"].includes(systemErrorCode(error));
-  const where = `the file channel in ${dataDirs.join(", ")}`;
-  return toMillraceError(error, permission ? "PERMISSION_DENIED" : "CHANNEL_DIRECTORY", where);
 }

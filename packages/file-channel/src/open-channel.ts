@@ -1,5 +1,13 @@
-import { type ChannelContext, type DirectoryLock, fileExists, socketLocks } from "@millrace/core";
-import type { Histogram } from "@millrace/core";
+import {
+  type ChannelContext,
+  type DirectoryLock,
+  fileExists,
+  type Histogram,
+  type MillraceError,
+  socketLocks,
+  systemErrorCode,
+  toMillraceError,
+} from "@millrace/core";
 import { readIdentity } from "./log/identity.ts";
 import { refuseJavaFlume } from "./log/java-flume.ts";
 import { lockDirectories, type LockWait } from "./log/lock-directories.ts";
@@ -10,8 +18,24 @@ export interface OpenedChannel extends OpenedLog {
   readonly locks: readonly DirectoryLock[];
 }
 
-/** Locks the directories, finds whose they are, and recovers the log. Holds nothing when it throws. */
+/**
+ * Locks the directories, finds whose they are, and recovers the log. Throws a MillraceError that
+ * says what to correct, and holds nothing then.
+ */
 export async function openChannel(
+  options: FileChannelOptions,
+  context: ChannelContext,
+  syncSeconds: Histogram,
+  aborted: AbortSignal,
+): Promise<OpenedChannel> {
+  try {
+    return await lockAndOpen(options, context, syncSeconds, aborted);
+  } catch (error) {
+    throw asStartError(error, options.dataDirs);
+  }
+}
+
+async function lockAndOpen(
   options: FileChannelOptions,
   context: ChannelContext,
   syncSeconds: Histogram,
@@ -41,4 +65,11 @@ export async function openChannel(
     for (const lock of held) await lock.release();
     throw error;
   }
+}
+
+/** What keeps a channel from starting, as an error that says what to correct. */
+function asStartError(error: unknown, dataDirs: readonly string[]): MillraceError {
+  const permission = ["EACCES", "EPERM", "EROFS"].includes(systemErrorCode(error));
+  const where = `the file channel in ${dataDirs.join(", ")}`;
+  return toMillraceError(error, permission ? "PERMISSION_DENIED" : "CHANNEL_DIRECTORY", where);
 }

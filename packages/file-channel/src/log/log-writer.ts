@@ -6,10 +6,10 @@ import {
   type Timer,
   toMillraceError,
 } from "@millrace/core";
-import { extType, type NewRecord, recordFlag, recordType } from "../format/record.ts";
-import { encodeRanges, type SequenceRange } from "../format/snapshot.ts";
-import { writeU64 } from "../format/bytes.ts";
+import { recordFlag } from "../format/record.ts";
+import type { SequenceRange } from "../format/snapshot.ts";
 import type { ActiveSegment, Placed } from "./active-segment.ts";
+import { groupRecords } from "./group-records.ts";
 import type { LogState } from "./log-state.ts";
 import type { Segment } from "./segment.ts";
 import { SequenceSet } from "./sequence-set.ts";
@@ -254,7 +254,7 @@ export class LogWriter {
   /** One group of puts, acknowledgements, or a mark. What could not be written stays as it was. */
   async #writeGroup(puts: readonly WaitingPut[], markFlags: number): Promise<void> {
     const acks = this.#acks.takeAll();
-    const { records, sequences } = this.#records(puts, acks, markFlags);
+    const { records, sequences } = groupRecords(puts, acks, this.#state.nextSequence, markFlags);
     let placed: Placed;
     try {
       placed = await this.#active.write(records, puts.length > 0);
@@ -284,37 +284,6 @@ export class LogWriter {
   async #sync(acks: readonly SequenceRange[]): Promise<void> {
     await this.#active.sync(acks);
     await this.#active.tidy();
-  }
-
-  #records(
-    puts: readonly WaitingPut[],
-    acks: readonly SequenceRange[],
-    markFlags: number,
-  ): { records: NewRecord[]; sequences: number[] } {
-    const records: NewRecord[] = [];
-    const sequences: number[] = [];
-    let next = this.#state.nextSequence;
-    for (const put of puts) {
-      sequences.push(next);
-      records.push({
-        type: recordType.put,
-        flags: 0,
-        sequence: next,
-        count: put.batch.length,
-        ext: [{ type: extType.putTime, value: u64(put.putTimeMs) }],
-        body: put.batch.gather(),
-      });
-      next += put.batch.length;
-    }
-    const plain = { flags: 0, sequence: next, ext: [] };
-    if (acks.length > 0) {
-      const body = [encodeRanges(acks)];
-      records.push({ ...plain, type: recordType.ack, count: acks.length, body });
-    }
-    if (records.length === 0 || markFlags !== 0) {
-      records.push({ ...plain, type: recordType.mark, flags: markFlags, count: 0, body: [] });
-    }
-    return { records, sequences };
   }
 
   #nextPuts(): WaitingPut[] {
@@ -348,10 +317,4 @@ export class LogWriter {
 function isFatal(error: unknown): boolean {
   if (error instanceof MillraceError) return error.answer === "fatal";
   return error instanceof SyncError;
-}
-
-function u64(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  writeU64(bytes, 0, value);
-  return bytes;
 }

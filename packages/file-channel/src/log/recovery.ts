@@ -6,16 +6,17 @@ import {
   systemErrorCode,
 } from "@millrace/core";
 import { join } from "node:path";
-import { extType, recordFlag, type RecordHead, recordType } from "../format/record.ts";
+import { recordType } from "../format/record.ts";
 import {
   decodeSegmentHeader,
   type SegmentHeader,
   segmentHeaderBytes,
 } from "../format/segment-header.ts";
-import { decodeRanges, decodeSnapshot, type Snapshot } from "../format/snapshot.ts";
+import { decodeSnapshot, type Snapshot } from "../format/snapshot.ts";
 import { LogState } from "./log-state.ts";
-import { type ReadRecord, RecordReader } from "./record-reader.ts";
+import { RecordReader } from "./record-reader.ts";
 import { type Segment, segmentIdOf } from "./segment.ts";
+import { corruptAt, SegmentWalk } from "./segment-walk.ts";
 import { refuseUnprovenHeader } from "./unproven-header.ts";
 
 /** A segment file as found. */
@@ -124,7 +125,7 @@ async function walkNewest(
   const newest = toSegment(file, header.firstSequence, segmentHeaderBytes, handle);
   state.segments = [...findLive(found, snapshot, state), newest];
 
-  const walk = new Walk(state, newest, file);
+  const walk = new SegmentWalk(state, newest, file.path);
   const end = await walk.run(reader);
   const proof = await reader.find(
     end + 1,
@@ -132,7 +133,7 @@ async function walkNewest(
     (head, offset) => head.groupStart > end && head.groupStart <= offset,
   );
   if (proof !== undefined || walk.inOpening) {
-    throw corrupt(file, end, walk.nextSequence, proof?.head.sequence);
+    throw corruptAt(file.path, end, walk.nextSequence, proof?.head.sequence);
   }
   const cutBytes = await cutLength(handle, end, file.size);
   if (cutBytes > 0) {
@@ -147,94 +148,6 @@ async function walkNewest(
   return { state, newest, unproven, leftovers, cutBytes, clean };
 }
 
-/** Walks the records; state moves on only when the group behind proves the one before. */
-class Walk {
-  readonly #state: LogState;
-  readonly #segment: Segment;
-  readonly #file: FoundFile;
-  /** Offsets of the last group's puts and acknowledgements, and what they would do. */
-  #group: { offset: number; apply: () => void }[] = [];
-  #groupStart = segmentHeaderBytes;
-  #lastHead: RecordHead | undefined;
-  nextSequence: number;
-  inOpening = true;
-
-  constructor(state: LogState, segment: Segment, file: FoundFile) {
-    this.#state = state;
-    this.#segment = segment;
-    this.#file = file;
-    this.nextSequence = state.nextSequence;
-  }
-
-  get unproven(): readonly number[] {
-    return this.#group.map(({ offset }) => offset);
-  }
-
-  get clean(): boolean {
-    const head = this.#lastHead;
-    return head?.type === recordType.mark && (head.flags & recordFlag.clean) !== 0;
-  }
-
-  /** Returns X, the offset of the first record that does not verify. */
-  async run(reader: RecordReader): Promise<number> {
-    let offset = segmentHeaderBytes;
-    let boundary = false;
-    for (;;) {
-      const record = await reader.read(offset);
-      if (record === undefined || !this.#belongs(record.head, offset, boundary)) return offset;
-      if (record.head.groupStart !== this.#groupStart) this.#prove(record.head.groupStart);
-      this.#read(record);
-      this.#lastHead = record.head;
-      boundary = (record.head.flags & recordFlag.last) !== 0;
-      offset = record.end;
-      // The opening group is proven by the header, which was written after its sync.
-      if (boundary && this.inOpening) {
-        this.inOpening = false;
-        this.#prove(offset);
-      }
-    }
-  }
-
-  #belongs(head: RecordHead, offset: number, boundary: boolean): boolean {
-    if (head.groupStart === offset) return boundary || offset === segmentHeaderBytes;
-    return head.groupStart === this.#groupStart && offset > this.#groupStart;
-  }
-
-  #prove(end: number): void {
-    for (const { apply } of this.#group) apply();
-    this.#group = [];
-    this.#groupStart = end;
-    this.#segment.end = end;
-  }
-
-  #read(record: ReadRecord): void {
-    const { head, offset } = record;
-    const state = this.#state;
-    if (head.type === recordType.put) {
-      this.#expect(head, offset);
-      this.nextSequence += head.count;
-      this.#group.push({ offset, apply: () => state.put(this.#segment, head.count) });
-    } else if (head.type === recordType.ack) {
-      const ranges = decodeRanges(record.body, head.count);
-      this.#expect(head, offset);
-      if (ranges === undefined) throw corrupt(this.#file, offset, head.sequence, undefined);
-      this.#group.push({ offset, apply: () => state.acknowledge(ranges) });
-    } else if (head.type === recordType.mark) {
-      this.#expect(head, offset);
-    } else if (offset !== segmentHeaderBytes && (head.flags & recordFlag.optional) === 0) {
-      throw new MillraceError(
-        "CHANNEL_FORMAT",
-        `${this.#file.path} holds a record of type ${head.type} at ${offset}, which this version does not know`,
-      );
-    }
-  }
-
-  #expect(head: RecordHead, offset: number): void {
-    if (head.sequence === this.nextSequence) return;
-    throw corrupt(this.#file, offset, this.nextSequence, head.sequence);
-  }
-}
-
 async function readSnapshot(reader: RecordReader, file: FoundFile): Promise<Snapshot> {
   const record = await reader.read(segmentHeaderBytes);
   const header = file.header as SegmentHeader;
@@ -243,7 +156,7 @@ async function readSnapshot(reader: RecordReader, file: FoundFile): Promise<Snap
       ? decodeSnapshot(record.body, record.head.count, file.path)
       : undefined;
   if (snapshot === undefined) {
-    throw corrupt(file, segmentHeaderBytes, header.firstSequence, undefined);
+    throw corruptAt(file.path, segmentHeaderBytes, header.firstSequence, undefined);
   }
   return snapshot;
 }
@@ -304,37 +217,6 @@ async function cutLength(handle: FileHandle, end: number, size: number): Promise
   return last - end;
 }
 
-function corrupt(
-  file: FoundFile,
-  offset: number,
-  first: number,
-  next: number | undefined,
-): MillraceError {
-  const range =
-    next === undefined ? `from ${first} on` : `${first} to ${Math.max(first, next) - 1}`;
-  return new MillraceError(
-    "CHANNEL_CORRUPT",
-    `${file.path} does not verify at offset ${offset}, though it was synced there (sequences ${range}); keep the directory, check disk and memory, then \`millrace file-channel repair\` sets the range aside`,
-    { context: { path: file.path, offset, first, next } },
-  );
-}
-
 function idOf(file: FoundFile): number {
   return (file.header as SegmentHeader).id;
-}
-
-/** The run an event of this record was first written in. */
-export function runOf(record: ReadRecord, header: SegmentHeader): string {
-  return extValue(record, extType.run)?.toString("hex") ?? header.run;
-}
-
-/** An extension of 8 bytes. */
-export function extValue(record: ReadRecord, type: number): Buffer | undefined {
-  const { ext } = record;
-  for (let at = 0; at + 4 <= ext.length; at += 4 + ext.readUInt16BE(at + 2)) {
-    if (ext.readUInt16BE(at) === type && ext.readUInt16BE(at + 2) === 8) {
-      return ext.subarray(at + 4, at + 12);
-    }
-  }
-  return undefined;
 }

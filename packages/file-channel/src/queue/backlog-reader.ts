@@ -8,7 +8,7 @@ import {
 import { dirname, join } from "node:path";
 import { readU64 } from "../format/bytes.ts";
 import { extType, recordType } from "../format/record.ts";
-import { extValue, runOf } from "../log/recovery.ts";
+import { extValue, runOf } from "../log/record-extensions.ts";
 import { type ReadRecord, RecordReader } from "../log/record-reader.ts";
 import { openForReading, type Segment } from "../log/segment.ts";
 import type { SequenceSet } from "../log/sequence-set.ts";

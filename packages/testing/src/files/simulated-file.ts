@@ -37,12 +37,16 @@ export class SimulatedFile {
   }
 
   truncate(length: number): void {
-    this.content.fill(0, length, this.length);
+    const before = this.length;
+    this.content.fill(0, length, before);
     this.length = length;
+    const first = Math.floor(length / this.#sectorBytes);
+    for (let sector = first; sector * this.#sectorBytes < before; sector++) this.#touch(sector);
   }
 
+  /** Stores what is dirty, and nothing that a failed sync gave up. */
   sync(): void {
-    this.#stored = Buffer.from(this.content.subarray(0, this.length));
+    for (const sector of this.#versions.keys()) this.#store(sector);
     this.#storedLength = this.length;
     this.#versions.clear();
   }
@@ -53,11 +57,9 @@ export class SimulatedFile {
    */
   failSync(random: Random): void {
     for (const sector of this.#versions.keys()) {
-      if (random.integer(2) === 0) continue;
-      const start = sector * this.#sectorBytes;
-      this.#stored = grown(this.#stored, start + this.#sectorBytes);
-      this.content.copy(this.#stored, start, start, start + this.#sectorBytes);
+      if (random.integer(2) === 0) this.#store(sector);
     }
+    if (random.integer(2) === 0) this.#storedLength = this.length;
     this.#versions.clear();
   }
 
@@ -92,6 +94,12 @@ export class SimulatedFile {
   damage(position: number, bytes: Buffer): void {
     bytes.copy(this.content, position);
     bytes.copy(this.#stored, position);
+  }
+
+  #store(sector: number): void {
+    const start = sector * this.#sectorBytes;
+    this.#stored = grown(this.#stored, start + this.#sectorBytes);
+    this.content.copy(this.#stored, start, start, start + this.#sectorBytes);
   }
 
   #lengthAfter(how: PowerCut, random: Random): number {
