@@ -15,24 +15,25 @@ interface Totals {
   present: number;
   redelivered: number;
   failedSyncs: number;
-  fullDisks: number;
+  failedWrites: number;
 }
 
 function newTotals(): Totals {
-  return { crashes: 0, inRecovery: 0, cut: 0, present: 0, redelivered: 0, failedSyncs: 0, fullDisks: 0 }; // prettier-ignore
+  return { crashes: 0, inRecovery: 0, cut: 0, present: 0, redelivered: 0, failedSyncs: 0, failedWrites: 0 }; // prettier-ignore
 }
 
-async function act(world: CrashWorld, random: Random): Promise<void> {
+/** `trustsAcks`: whether a while without puts is known to have stored the acknowledgements. */
+async function act(world: CrashWorld, random: Random, trustsAcks = true): Promise<void> {
   const size = () => ({ count: 1 + random.integer(6), bytes: 8 + random.integer(1500) });
   const what = random.integer(10);
   if (what < 4) await world.put(...Array.from({ length: 1 + random.integer(3) }, size));
   else if (what < 7) {
     const max = 1 + random.integer(12);
     if ((world.channel?.size ?? 0) > 0) await world.take(max, random.integer(max + 1));
-  } else if (what < 8) await world.rest();
+  } else if (what < 8) await world.rest(150, trustsAcks);
   else if (what < 9) {
     if ((world.channel?.size ?? 0) > 0) await world.take(1000, 1000);
-  } else {
+  } else if (trustsAcks) {
     await world.stop();
     await world.open();
   }
@@ -120,5 +121,41 @@ async function failSyncs(seed: number, totals: Totals): Promise<void> {
     await world.judge(`seed ${seed}, life ${life}`);
     await world.stop();
   }
+  totals.present += world.counts.present;
+}
+
+test("histories with failed and short writes keep every promise that was made", async () => {
+  const totals = newTotals();
+  const rounds = seeds * 2;
+  for (let seed = firstSeed; seed < firstSeed + rounds; seed++) {
+    await failWrites(seed, totals).catch((error: unknown) => {
+      throw new Error(`seed ${seed}: ${String(error)}`, { cause: error });
+    });
+  }
+  assert.ok(totals.failedWrites >= rounds && totals.crashes >= rounds, JSON.stringify(totals));
+  assert.ok(totals.present >= rounds * 10, JSON.stringify(totals));
+});
+
+/** Writes fail now and then, by error, full disk or half way, and the life ends by a crash. */
+async function failWrites(seed: number, totals: Totals): Promise<void> {
+  const random = createSeededRandom(seed);
+  const world = new CrashWorld(seed, { memoryBytes: 3000 });
+  for (let life = 0; life < 4; life++) {
+    const fault = ({ kind }: Operation) => {
+      if (kind !== "write" || !world.isOpen || random.integer(6) > 0) return undefined;
+      totals.failedWrites++;
+      return (["EIO", "ENOSPC", "short"] as const)[random.integer(3)];
+    };
+    const crashAt = 30 + random.integer(200);
+    const operation = await world.until(async () => {
+      await world.open({ crashAt, fault });
+      await world.judge(`seed ${seed}, life ${life}`);
+      for (let i = 0; i < 60; i++) await act(world, random, false);
+    });
+    if (operation !== undefined) totals.crashes++;
+    world.crash(fates[random.integer(fates.length)]);
+  }
+  await world.open();
+  await world.judge(`seed ${seed}, at the end`);
   totals.present += world.counts.present;
 }
