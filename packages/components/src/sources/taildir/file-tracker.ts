@@ -113,6 +113,7 @@ export class FileTracker {
     }
     await this.#resolveSaved(listed, unreadable);
     this.#isFirstRound = false;
+    for (const file of this.#files.values()) await this.#hold(file);
     const named = [...found.keys()].flatMap((key) => this.#files.get(key) ?? []);
     return [...new Set([...unlisted, ...named, ...this.#files.values()])].filter(({ key }) =>
       this.#files.has(key),
@@ -172,7 +173,7 @@ export class FileTracker {
     // A log never shrinks: this is a copytruncate, even if it has outgrown the position since.
     if (size < Math.max(file.size, file.position)) this.restart(file);
     else if (size === file.size && modifiedMs !== file.modifiedMs) file.isSuspect = true;
-    if (size !== file.size) file.grewAtMs = this.#context.runtime.clock.monotonic();
+    if (size !== file.size) file.changedAtMs = this.#context.runtime.clock.monotonic();
     file.size = size;
     file.modifiedMs = modifiedMs;
   }
@@ -183,6 +184,8 @@ export class FileTracker {
       this.#context.log.info("file renamed away or deleted", { path: file.path });
       this.#rotations.value++;
       file.isListed = false;
+      // Its writer may not have noticed yet, however long it has been silent.
+      file.changedAtMs = this.#context.runtime.clock.monotonic();
       this.hasNews = true;
     }
     try {
@@ -204,6 +207,25 @@ export class FileTracker {
     }
   }
 
+  /**
+   * Opens a file that has grown, before it can be rotated away, and learns its first bytes: with
+   * them it can be told from others, also by the next run. One that has none stays open.
+   */
+  async #hold(file: TailedFile): Promise<void> {
+    const isUnknown = file.head.length === 0;
+    const isIdle = file.handle === undefined && file.isRead && !isUnknown;
+    const isHeld = file.handle !== undefined && (!isUnknown || file.size === 0);
+    if (isIdle || isHeld) return;
+    try {
+      const handle = await this.open(file);
+      if (handle === undefined || !isUnknown) return;
+      file.head = await readHead(handle);
+      if (file.head.length > 0) this.hasNews = true;
+    } catch (error) {
+      this.#warn(file.path, error);
+    }
+  }
+
   /** Begins to follow a file. False when it cannot be read now. */
   async #adopt({ group, path }: FoundFile): Promise<boolean> {
     const { clock } = this.#context.runtime;
@@ -220,7 +242,7 @@ export class FileTracker {
     if (saved !== undefined) this.#goOn(file, saved);
     else if (this.#isFirstRound && this.#options.skipToEnd) setPosition(file, file.size);
     const isIdle = clock.now() - file.modifiedMs > this.#options.idleTimeoutMs;
-    if (file.isRead && isIdle) await file.close();
+    if (file.isRead && isIdle && file.size > 0) await file.close();
     return true;
   }
 

@@ -134,9 +134,9 @@ class TaildirSource implements PollableSource {
     for (const file of files) {
       if (signal.aborted) break;
       const turn = await this.#tail(file, signal);
+      await this.#saveIfDue();
       if (turn === "blocked") return "backoff";
       turns.add(turn);
-      await this.#saveIfDue();
     }
     if (turns.has("more")) return "ready";
     if (!turns.has("read")) return "backoff";
@@ -164,7 +164,7 @@ class TaildirSource implements PollableSource {
       if (!(await this.#hand(file, read))) return "blocked";
       turn = "read";
     }
-    const idleMs = this.#context.runtime.clock.monotonic() - file.grewAtMs;
+    const idleMs = this.#context.runtime.clock.monotonic() - file.changedAtMs;
     if (idleMs < this.#options.idleTimeoutMs) return turn;
     return (await this.#leave(file)) ? turn : "blocked";
   }
@@ -177,7 +177,7 @@ class TaildirSource implements PollableSource {
       if (typeof read !== "string" && !(await this.#hand(file, read))) return false;
     }
     if (!file.isListed) await this.#tracker.forget(file);
-    else if (file.handle !== undefined) await file.close();
+    else if (file.handle !== undefined && file.size > 0) await file.close();
     return true;
   }
 

@@ -29,8 +29,8 @@ export class TailedFile {
   partialAtSize = -1;
   /** Its time has changed and its size has not: it may hold something else by now. */
   isSuspect = false;
-  /** When it last grew, on the monotonic clock. */
-  grewAtMs: number;
+  /** When it last grew, or was renamed away, on the monotonic clock. */
+  changedAtMs: number;
   /** A failure to read it was logged. */
   isFailing = false;
   #headers:
@@ -53,7 +53,7 @@ export class TailedFile {
     this.size = stat.size;
     this.modifiedMs = stat.modifiedMs;
     this.head = head;
-    this.grewAtMs = nowMs;
+    this.changedAtMs = nowMs;
   }
 
   /** Whether there is nothing more to read, but for the beginning of a line. */
