@@ -207,3 +207,28 @@ test("a directory whose segments all lost their headers is refused, not begun an
   }
   await assert.rejects(sim.open(), { code: "CHANNEL_CORRUPT" });
 });
+
+test("a header that rots at any moment of a start is noticed, or the start before it is still whole", async () => {
+  const original = await written({}, true);
+  const seen = { refused: 0, whole: 0 };
+  for (let crashAt = 1; crashAt <= 60; crashAt++) {
+    const sim = await copyOf(original);
+    const made = sim.make({}, { crashAt });
+    const ended = await Promise.race([made.boot.crashed, made.channel.start(never)]);
+    if (ended === undefined) break;
+    sim.disk.kill();
+    const newest = sim.disk.paths("/data").filter((path) => /\/0.*seg$/.test(path)).sort().at(-1) as string; // prettier-ignore
+    const file = sim.disk.file(newest);
+    if (file.length < 4096) continue;
+    file.damage(0, Buffer.alloc(sector));
+    const { ids, code } = await outcome(sim);
+    if (code === undefined) {
+      seen.whole++;
+      assert.deepEqual(ids, [...held, ...range(41, 44)], `crash at ${crashAt}`);
+    } else {
+      seen.refused++;
+      assert.equal(code, "CHANNEL_CORRUPT");
+    }
+  }
+  assert.ok(seen.refused > 5 && seen.whole > 1, JSON.stringify(seen));
+});

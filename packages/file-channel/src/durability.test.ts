@@ -155,6 +155,55 @@ test("a write that fails everywhere is WRITE_FAILED, leaves nothing, and the nex
   await channel.stop(never);
 });
 
+test("a header whose write failed may be there all the same: its predecessor is left alone", async () => {
+  let taken = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    const sim = simDisk({ seed });
+    let failing = false;
+    const fault = ({ kind, position, bytes }: Operation) => {
+      const header = kind === "write" && position === 0 && bytes === 4096;
+      return failing && (header || kind === "unlink") ? ("EIO" as const) : undefined;
+    };
+    const { channel } = await sim.open({}, { fault });
+    for (let id = 1; id <= 8; id++) await put(channel, sized(id, id, 1000));
+    failing = true;
+    const large = await put(channel, sized(9, 16, 1000)).catch(() => "refused");
+    assert.equal(large, "refused", "the group needs a new segment");
+    failing = false;
+    await put(channel, sized(17, 17, 100));
+    sim.disk.kill();
+    const again = await sim.open();
+    const ids = await drain(again.channel, again.channel.size);
+    assert.deepEqual(
+      ids.filter((id) => id < 9 || id > 16),
+      [...range(1, 8), 17],
+      `seed ${seed}`,
+    );
+    taken++;
+  }
+  assert.equal(taken, 20);
+});
+
+test("a group that failed half way leaves nothing for a shorter one to run into, not even at equal record sizes", async () => {
+  for (let seed = 1; seed <= 40; seed++) {
+    const sim = simDisk({ seed });
+    let failing = false;
+    const fault = ({ kind }: Operation) =>
+      failing && ["write", "create", "rename"].includes(kind) ? ("EIO" as const) : undefined;
+    const { channel } = await sim.open({}, { fault });
+    await put(channel, sized(1, 1, 400));
+    failing = true;
+    const three = await Promise.allSettled([2, 3, 4].map((id) => put(channel, sized(id, id, 455))));
+    assert.ok(three.every(({ status }) => status === "rejected"));
+    failing = false;
+    await put(channel, sized(5, 5, 455));
+    sim.disk.kill();
+    const again = await sim.open();
+    const ids = await drain(again.channel, again.channel.size);
+    assert.deepEqual(ids, [1, 5], `seed ${seed}`);
+  }
+});
+
 test("acknowledgements that cannot be written stay in memory: delivered once until a restart", async () => {
   let failing = false;
   const fault = ({ kind }: Operation) =>

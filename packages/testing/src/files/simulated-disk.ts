@@ -29,7 +29,10 @@ export interface Operation {
   readonly bytes?: number;
 }
 
-/** `EIO` and `ENOSPC` make the call fail; `short` takes part of a write. */
+/**
+ * `EIO` and `ENOSPC` make the call fail, a write by EIO after any part of it or all was taken;
+ * `short` takes part of a write and says so.
+ */
 export type Fault = "EIO" | "ENOSPC" | "short" | undefined;
 
 export interface Boot {

@@ -52,7 +52,7 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
       return never();
     }
     const fault = options.fault?.(operation);
-    if (fault === "EIO" && kind !== "datasync") throw systemError("EIO", path);
+    if (fault === "EIO" && kind !== "datasync" && kind !== "write") throw systemError("EIO", path);
     if (fault === "ENOSPC") throw systemError("ENOSPC", path);
     const result = what.run(fault);
     await Promise.resolve();
@@ -105,6 +105,12 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
         run: (fault) => {
           const wanted = fault === "short" ? 1 + disk.random.integer(bytes.length) : bytes.length;
           const taken = Math.min(wanted, roomFor(disk, file, at));
+          if (fault === "EIO") {
+            // Nobody knows how far it came: often all the way.
+            const came = disk.random.integer(2) === 0 ? taken : disk.random.integer(taken + 1);
+            file.write(bytes.subarray(0, came), at);
+            throw systemError("EIO", path);
+          }
           if (taken <= 0 && bytes.length > 0) throw systemError("ENOSPC", path);
           file.write(bytes.subarray(0, taken), at);
           return taken;
