@@ -50,9 +50,9 @@ export class BacklogReader {
     while (queue.unreadBytes < readAheadBytes) {
       const stretch = queue.firstStretch;
       if (stretch === undefined) return;
-      if (stretch.offset < stretch.end) await this.#readOne(stretch);
+      if (!isRead(stretch)) await this.#readOne(stretch);
       // Looked at in one turn: a put may have made the stretch longer while it was read.
-      if (stretch.offset >= stretch.end) {
+      if (isRead(stretch)) {
         queue.dropFirstStretch();
         room.release(0, stretch.roomBytes);
       }
@@ -191,6 +191,14 @@ export class BacklogReader {
     this.#reader.records.extend(stretch.end);
     return this.#reader.records;
   }
+}
+
+/**
+ * Behind the last unsettled event nothing is read: once that event is settled the segment may be
+ * freed at any moment.
+ */
+function isRead(stretch: Stretch): boolean {
+  return stretch.events === 0 || stretch.offset >= stretch.end;
 }
 
 function scan(body: Buffer, count: number): EventBatch | undefined {

@@ -1,4 +1,5 @@
 import type { EventBatch } from "@millrace/core";
+import type { Operation } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { drain, idsOf, never, put, range, simDisk, sized } from "../sim-channel.test.ts";
@@ -25,6 +26,29 @@ test("a backlog over memoryBytes is read back from disk, in order, while puts go
   const take = await channel.beginTake(1, AbortSignal.abort());
   assert.equal(take.batch.length, 0);
   await channel.stop(never);
+});
+
+test("nothing is read behind the last unsettled event: its segment may be freed by then", async () => {
+  const mebibyte = 1024 * 1024;
+  const large = { segmentBytes: 8 * mebibyte, groupBytesMax: mebibyte, memoryBytes: 8 * mebibyte };
+  const sim = simDisk();
+  const { channel } = await sim.open(large);
+  for (let id = 1; id <= 5; id++) await put(channel, sized(id, id, 1_000_000));
+  const take = await channel.beginTake(5);
+  await take.commit([{ from: 1, to: 5 }]);
+  await channel.stop(never);
+  const positions: number[] = [];
+  const watch = ({ kind, position = 0 }: Operation): undefined => {
+    if (kind === "read" && opened) positions.push(position);
+  };
+  let opened = false;
+  const made = sim.make(large, { fault: watch });
+  await made.channel.start(never);
+  opened = true;
+  assert.deepEqual(await drain(made.channel, 1), [1]);
+  await made.clock.advance(1000);
+  assert.ok(positions.length > 0 && Math.max(...positions) < mebibyte, positions.join(" "));
+  await made.channel.stop(never);
 });
 
 test("bytes held come to nothing again, whatever was cut, returned, spilled and read back", async () => {
