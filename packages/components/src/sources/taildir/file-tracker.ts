@@ -9,7 +9,7 @@ import { basename, dirname } from "node:path";
 import { findByInode, type OpenedFile, openIfWanted } from "./find-file.ts";
 import { createGroupListing, type FoundFile, type GroupListing } from "./group-listing.ts";
 import type { FileGroup, TaildirOptions } from "./options.ts";
-import { hashHead, type SavedFile } from "./position-file.ts";
+import { hasFingerprint, isSavedAs, type SavedFile } from "./position-file.ts";
 import { fileKey, readHead, TailedFile } from "./tailed-file.ts";
 
 /**
@@ -148,15 +148,6 @@ export class FileTracker {
     return file.handle;
   }
 
-  /** Looks whether the file still begins as it did; restarts it and answers false when not. */
-  async verify(file: TailedFile): Promise<boolean> {
-    const handle = await this.open(file);
-    const isSame = handle === undefined || file.beginsAs(await readHead(handle));
-    file.isSuspect = false;
-    if (!isSame) this.restart(file);
-    return isSame;
-  }
-
   #meet(file: TailedFile, { group, path, stat }: FoundFile): void {
     if (file.path !== path) {
       this.#context.log.info("file renamed, going on in it", { from: file.path, to: path });
@@ -172,7 +163,7 @@ export class FileTracker {
   #observe(file: TailedFile, { size, modifiedMs }: FileStat): void {
     // A log never shrinks: this is a copytruncate, even if it has outgrown the position since.
     if (size < Math.max(file.size, file.position)) this.restart(file);
-    else if (size === file.size && modifiedMs !== file.modifiedMs) file.isSuspect = true;
+    else if (size !== file.size || modifiedMs !== file.modifiedMs) file.isSuspect = true;
     if (size !== file.size) file.changedAtMs = this.#context.runtime.clock.monotonic();
     file.size = size;
     file.modifiedMs = modifiedMs;
@@ -208,19 +199,25 @@ export class FileTracker {
   }
 
   /**
-   * Opens a file that has grown, before it can be rotated away, and learns its first bytes: with
-   * them it can be told from others, also by the next run. One that has none stays open.
+   * Opens a file that has grown, before it can be rotated away, and looks at its first bytes when
+   * they are not known or may have changed: with them it is told from others, also by the next run.
+   * One that has none stays open.
    */
   async #hold(file: TailedFile): Promise<void> {
     const isUnknown = file.head.length === 0;
-    const isIdle = file.handle === undefined && file.isRead && !isUnknown;
-    const isHeld = file.handle !== undefined && (!isUnknown || file.size === 0);
-    if (isIdle || isHeld) return;
+    const isClosed = file.handle === undefined && (!file.isRead || isUnknown);
+    const isInDoubt = file.size > 0 && (isUnknown || file.isSuspect);
+    if (!isClosed && !isInDoubt) return;
     try {
       const handle = await this.open(file);
-      if (handle === undefined || !isUnknown) return;
-      file.head = await readHead(handle);
-      if (file.head.length > 0) this.hasNews = true;
+      if (handle === undefined || !isInDoubt) return;
+      const head = await readHead(handle);
+      if (!file.beginsAs(head)) this.restart(file);
+      if (file.head.length === 0 && head.length > 0) {
+        file.head = head;
+        this.hasNews = true;
+      }
+      file.isSuspect = false;
     } catch (error) {
       this.#warn(file.path, error);
     }
@@ -238,7 +235,7 @@ export class FileTracker {
     }
     if (opened === undefined) return true;
     const file = this.#add(group, path, opened);
-    const saved = this.#saved.find((candidate) => isSavedFile(candidate, file));
+    const saved = this.#saved.find((candidate) => isSavedAs(candidate, file));
     if (saved !== undefined) this.#goOn(file, saved);
     else if (this.#isFirstRound && this.#options.skipToEnd) setPosition(file, file.size);
     const isIdle = clock.now() - file.modifiedMs > this.#options.idleTimeoutMs;
@@ -338,19 +335,4 @@ export class FileTracker {
 function setPosition(file: TailedFile, position: number): void {
   file.position = position;
   file.readTo = position;
-}
-
-/** Flume's rule is inode and path; with a fingerprint the name may have changed. */
-function isSavedFile(saved: SavedFile, file: TailedFile): boolean {
-  if (saved.inode !== file.inode) return false;
-  const isSamePath = saved.file === file.path;
-  if (saved.fingerprint === undefined) return isSamePath;
-  if (saved.fingerprint.headBytes === 0) return isSamePath;
-  return hasFingerprint(saved, file.head);
-}
-
-function hasFingerprint({ fingerprint }: SavedFile, head: Buffer): boolean {
-  if (fingerprint === undefined || fingerprint.headBytes === 0) return false;
-  const { headBytes } = fingerprint;
-  return head.length >= headBytes && hashHead(head.subarray(0, headBytes)) === fingerprint.head;
 }

@@ -105,3 +105,12 @@ void test("a crash while saving leaves the old positions or the new, whole", asy
   }
   assert.deepEqual(seen, new Set([1, 2]));
 });
+
+void test("a side file that knows a file by its old name still tells it from another", async (test) => {
+  const path = join(await tempDirectory(test), "positions.json");
+  const [first] = saved as [SavedFile];
+  await savePositions(files, path, [first]);
+  await writeFile(path, formatPositions([{ ...first, file: "/var/log/test1/renamed.log" }]));
+  const [loaded] = await loadPositions(files, path, assert.fail);
+  assert.deepEqual(loaded?.fingerprint, first.fingerprint);
+});

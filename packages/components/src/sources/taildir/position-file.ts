@@ -42,6 +42,23 @@ export function hashHead(head: Buffer): string {
   return createHash("sha256").update(head).digest("hex");
 }
 
+/** Whether the file is the saved one. Flume's rule is inode and path; with a fingerprint the path may differ. */
+export function isSavedAs(
+  saved: SavedFile,
+  file: { readonly inode: number; readonly path: string; readonly head: Buffer },
+): boolean {
+  if (saved.inode !== file.inode) return false;
+  const hasHead = saved.fingerprint !== undefined && saved.fingerprint.headBytes > 0;
+  return hasHead ? hasFingerprint(saved, file.head) : saved.file === file.path;
+}
+
+/** Whether a file with these first bytes is the saved one, as far as they tell; false if they tell nothing. */
+export function hasFingerprint({ fingerprint }: SavedFile, head: Buffer): boolean {
+  if (fingerprint === undefined || fingerprint.headBytes === 0) return false;
+  const { headBytes } = fingerprint;
+  return head.length >= headBytes && hashHead(head.subarray(0, headBytes)) === fingerprint.head;
+}
+
 /** Reads the position file's text; throws POSITION_FILE_INVALID with the file's name. */
 export function parsePositions(text: string, path: string): Position[] {
   // Flume leaves the file empty when it knows of no file.
@@ -76,7 +93,7 @@ function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0;
 }
 
-/** By inode and path; undefined when the text is not what `formatFingerprints` writes. */
+/** By `inode path`, and by `inode` alone; undefined when the text is not what `formatFingerprints` writes. */
 export function parseFingerprints(text: string): ReadonlyMap<string, Fingerprint> | undefined {
   try {
     const { version, files } = JSON.parse(text) as { version: unknown; files: unknown[] };
@@ -86,7 +103,8 @@ export function parseFingerprints(text: string): ReadonlyMap<string, Fingerprint
       const { inode, file, size, headBytes, head } = entry as Record<string, unknown>;
       const isWhole = isCount(inode) && isCount(size) && isCount(headBytes);
       if (!isWhole || typeof file !== "string" || typeof head !== "string") return undefined;
-      found.set(keyOf({ inode, file }), { size, headBytes, head });
+      found.set(`${inode} ${file}`, { size, headBytes, head });
+      found.set(`${inode}`, { size, headBytes, head });
     }
     return found;
   } catch {
@@ -100,10 +118,6 @@ export function formatFingerprints(files: readonly SavedFile[]): string {
     version: 1,
     files: known.map(({ inode, file, fingerprint }) => ({ inode, file, ...fingerprint })),
   });
-}
-
-function keyOf({ inode, file }: { inode: number; file: string }): string {
-  return `${inode} ${file}`;
 }
 
 /**
@@ -123,9 +137,12 @@ export async function loadPositions(
     fingerprints = parseFingerprints((await readWholeFile(files, sidePath)).toString());
     if (fingerprints === undefined) onForeign(sidePath);
   }
+  // After a crash between the two the side file may know the file by its old name.
   return positions.map((position) => ({
     ...position,
-    fingerprint: fingerprints?.get(keyOf(position)),
+    fingerprint:
+      fingerprints?.get(`${position.inode} ${position.file}`) ??
+      fingerprints?.get(`${position.inode}`),
   }));
 }
 

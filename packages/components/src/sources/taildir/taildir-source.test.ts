@@ -400,7 +400,10 @@ void test("fileHeader is the path, under fileHeaderKey (T909)", async (test) => 
   );
 });
 
-/** Files on which opening or reading some paths fails with EACCES while `broken` holds their end. */
+/**
+ * Files on which opening some paths fails with EACCES, or reading them behind their first byte,
+ * while `broken` holds their end.
+ */
 function breakable() {
   const broken = { open: "", read: "" };
   const { files } = systemRuntime;
@@ -418,7 +421,9 @@ function breakable() {
           return {
             ...handle,
             read: (...given: Parameters<typeof handle.read>) =>
-              broken.read !== "" && path.endsWith(broken.read) ? refuse() : handle.read(...given),
+              broken.read !== "" && path.endsWith(broken.read) && given[3] > 0
+                ? refuse()
+                : handle.read(...given),
           };
         },
       },

@@ -147,10 +147,12 @@ class TaildirSource implements PollableSource {
 
   /** Reads what the file had when it was last looked at, as far as one turn goes. */
   async #tail(file: TailedFile, signal: AbortSignal): Promise<Turn> {
+    // Its first bytes could not be looked at: it is not to be read now.
+    if (file.isSuspect) return "nothing";
     const upTo = file.size;
     const startedAt = file.position;
     let turn: Turn = "nothing";
-    for (let batches = 0; !file.isRead || file.isSuspect; batches++) {
+    for (let batches = 0; !file.isRead; batches++) {
       if (signal.aborted) return turn;
       const isOver = file.position - startedAt >= turnBytesMax;
       if (isOver || batches >= this.#turnBatchesMax) return "more";
@@ -188,7 +190,6 @@ class TaildirSource implements PollableSource {
     isFinal: boolean,
   ): Promise<LineBatch | "partial" | "replaced" | "failed"> {
     try {
-      if (file.isSuspect && !(await this.#tracker.verify(file))) return "replaced";
       const handle = await this.#tracker.open(file);
       // Another file has the name by now; the next round finds out where this one went.
       if (handle === undefined) return "failed";

@@ -27,7 +27,7 @@ export class TailedFile {
   generation = 0;
   /** At this size the bytes behind `position` hold no line feed. */
   partialAtSize = -1;
-  /** Its time has changed and its size has not: it may hold something else by now. */
+  /** It may hold something else by now: its first bytes are to be looked at. */
   isSuspect = false;
   /** When it last grew, or was renamed away, on the monotonic clock. */
   changedAtMs: number;
