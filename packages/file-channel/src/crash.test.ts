@@ -82,7 +82,7 @@ test("a crash at any call, and again in recovery, loses, refuses, repeats and re
   assert.ok(seen.again > 50 && seen.redelivered > 10, JSON.stringify(seen));
 });
 
-/** Crashes once more while recovering, then recovers, judges, goes on, closes and judges again. */
+/** Crashes once more while recovering, then recovers, judges, loses power, judges, closes, judges. */
 async function recoverTwice(
   world: CrashWorld,
   where: string,
@@ -100,6 +100,10 @@ async function recoverTwice(
   }
   await world.judge(where);
   await world.put({ count: 2, bytes: 600 });
+  // What recovery read, and named in its snapshot, is stored by now.
+  world.crash("lose");
+  await start(world, `${where}, then a power cut`);
+  await world.judge(`${where}, then a power cut`);
   await world.take(3, 2);
   await world.stop();
   await world.open();

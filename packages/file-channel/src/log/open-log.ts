@@ -5,10 +5,11 @@ import {
   type Log,
   MillraceError,
   type Random,
+  writeFully,
 } from "@millrace/core";
 import { decodeRanges } from "../format/snapshot.ts";
 import { extType, type NewRecord, recordFlag, recordType } from "../format/record.ts";
-import type { SegmentHeader } from "../format/segment-header.ts";
+import { type SegmentHeader, segmentHeaderBytes } from "../format/segment-header.ts";
 import type { Tlv } from "../format/tlv.ts";
 import { ActiveSegment } from "./active-segment.ts";
 import { confirmIdentity, type Identity } from "./identity.ts";
@@ -18,7 +19,7 @@ import { findSegments, type Recovered, recover } from "./recovery.ts";
 import { RecordReader } from "./record-reader.ts";
 import { type Segment, segmentPath } from "./segment.ts";
 import { type PreparedFile, SegmentStore, type StoreOptions } from "./segment-store.ts";
-import { SyncError } from "./sync-error.ts";
+import { SyncError, syncFile } from "./sync-error.ts";
 import { writeError, writeOpening } from "./write-segment.ts";
 
 export interface OpenLogParts {
@@ -71,6 +72,7 @@ export async function openLog(
   const named = found.flatMap(({ namedId, header }) => [namedId, header?.id ?? 0]);
   const opener = new Opener(parts, store, state, identity, options.groupAlign);
   try {
+    if (recovered?.provesHeader === false) await storeHeader(recovered.newest);
     const opened = await opener.open(recovered);
     const active = new ActiveSegment(
       { state, store, clock: runtime.clock, random: runtime.random, log, syncSeconds },
@@ -171,6 +173,19 @@ class Opener {
     }
     return { segment, offset, listed: new Set(snapshot.segments.map((live) => live.id)) };
   }
+}
+
+/**
+ * A header that was read may stand in the cache only: its writer was killed before the sync, or the
+ * sync failed. The new snapshot will name this segment, so its header is written again, the same
+ * bytes, which makes them dirty, and synced.
+ */
+async function storeHeader({ handle, path }: Segment): Promise<void> {
+  if (handle === undefined) return;
+  const bytes = Buffer.alloc(segmentHeaderBytes);
+  await handle.read(bytes, 0, bytes.length, 0);
+  await writeFully(handle, [bytes], 0);
+  await syncFile(handle, path);
 }
 
 /** The records of `[P, X)`, each to be written again with the run it was first written in. */

@@ -34,6 +34,8 @@ export interface Recovered {
   readonly state: LogState;
   /** The newest segment, and where its records stood that are to be copied from `[P, X)`. */
   readonly newest: Segment;
+  /** Whether the newest header is stored beyond doubt, and not only readable. */
+  readonly provesHeader: boolean;
   readonly unproven: readonly number[];
   /** Files that nothing needs once the new segment is there. */
   readonly leftovers: readonly FoundFile[];
@@ -144,8 +146,8 @@ async function walkNewest(
   const leftovers = found.filter(
     (other) => !state.segments.some((segment) => segment.path === other.path),
   );
-  const { unproven, clean } = walk;
-  return { state, newest, unproven, leftovers, cutBytes, clean };
+  const { unproven, clean, provesHeader } = walk;
+  return { state, newest, provesHeader, unproven, leftovers, cutBytes, clean };
 }
 
 async function readSnapshot(reader: RecordReader, file: FoundFile): Promise<Snapshot> {

@@ -17,6 +17,8 @@ export class SegmentWalk {
   #lastHead: RecordHead | undefined;
   nextSequence: number;
   inOpening = true;
+  /** Whether a group behind the opening was seen: it was written only once the header was synced. */
+  provesHeader = false;
 
   constructor(state: LogState, segment: Segment, path: string) {
     this.#state = state;
@@ -41,6 +43,7 @@ export class SegmentWalk {
     for (;;) {
       const record = await reader.read(offset);
       if (record === undefined || !this.#belongs(record.head, offset, boundary)) return offset;
+      if (!this.inOpening) this.provesHeader = true;
       if (record.head.groupStart !== this.#groupStart) this.#prove(record.head.groupStart);
       this.#read(record);
       this.#lastHead = record.head;
