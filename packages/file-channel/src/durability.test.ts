@@ -312,3 +312,23 @@ test("a clean close leaves nothing to copy, an unclean one copies and keeps ever
   assert.notEqual(newer.batch.origin?.run, origin?.run);
   assert.equal(newer.batch.origin?.sequence, 5);
 });
+
+test("what a start only read is stored when it serves: killed at any call of a start, then a power cut", async () => {
+  let killed = 0;
+  for (let crashAt = 1; crashAt <= 80; crashAt++) {
+    const sim = simDisk();
+    const first = await sim.open();
+    await put(first.channel, sized(1, 4, 200));
+    sim.disk.kill();
+    const second = sim.make({}, { crashAt });
+    const crash = await Promise.race([second.boot.crashed, second.channel.start(never)]);
+    if (crash !== undefined) killed++;
+    sim.disk.kill();
+    const third = await sim.open();
+    await put(third.channel, sized(5, 5, 200));
+    sim.disk.powerCut("lose");
+    const { channel } = await sim.open();
+    assert.deepEqual(await drain(channel, channel.size), range(1, 5), `killed at call ${crashAt}`);
+  }
+  assert.ok(killed > 25, `${killed} calls`);
+});
