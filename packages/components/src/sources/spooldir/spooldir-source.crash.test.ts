@@ -16,21 +16,20 @@ import { deserializer } from "../../deserializers/line/index.ts";
 import { source as definition } from "./index.ts";
 
 const never = new AbortController().signal;
-const batchSize = 3;
+const batchSize = 2;
 const contents = [
-  ["a", "a1\na2\na3\na4\na5\na6\na7\na8\n"],
+  ["a", "a1\na2\na3\na4\na5\na6"],
   ["b", ""],
-  ["c", "c1\nc2\nc3\n"],
-  ["d", "d1"],
+  ["c", "c1\n"],
 ] as const;
-const lines = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "", "c1", "c2", "c3", "d1"];
+const lines = ["a1", "a2", "a3", "a4", "a5", "a6", "", "c1"];
 
 const policies: readonly { policy: Record<string, string>; left: readonly string[] }[] = [
-  { policy: {}, left: ["a.COMPLETED", "b.COMPLETED", "c.COMPLETED", "d.COMPLETED"] },
+  { policy: {}, left: ["a.COMPLETED", "b.COMPLETED", "c.COMPLETED"] },
   { policy: { deletePolicy: "immediate" }, left: [] },
   {
     policy: { trackingPolicy: "tracker_dir", consumeOrder: "youngest" },
-    left: ["a", "b", "c", "d"],
+    left: ["a", "b", "c"],
   },
 ];
 
@@ -111,10 +110,8 @@ for (const { policy, left } of policies) {
       assert.deepEqual([...new Set(seen)].sort(), [...lines].sort(), `died at ${diesAt}`);
       const extra = seen.length - lines.length;
       assert.ok(extra <= batchSize * (isTwice ? 2 : 1), `died at ${diesAt}: ${extra} repeats`);
-      for (const letter of ["a", "c"]) {
-        const firsts = [...new Set(seen.filter((text) => text.startsWith(letter)))];
-        assert.deepEqual(firsts, [...firsts].sort(), "in order");
-      }
+      const firsts = [...new Set(seen.filter((text) => text.startsWith("a")))];
+      assert.deepEqual(firsts, lines.slice(0, 6), "in order");
       const visible = (await readdir(dir)).filter((name) => !name.startsWith(".")).sort();
       assert.deepEqual(visible, left, `died at ${diesAt}`);
       repeats += extra;

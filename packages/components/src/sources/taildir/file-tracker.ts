@@ -95,6 +95,7 @@ export class FileTracker {
           if (!found.has(key)) found.set(key, file);
         }
         listed.add(directory);
+        this.#warned.delete(directory);
       } catch (error) {
         this.#warn(directory, error);
       }
@@ -105,7 +106,8 @@ export class FileTracker {
       if (now !== undefined) this.#meet(file, now);
       else {
         unlisted.push(file);
-        await this.#follow(file, listed.has(file.group.directory));
+        const isGone = listed.has(file.group.directory) && !unreadable.has(file.path);
+        await this.#follow(file, isGone);
       }
     }
     for (const [key, file] of found) {

@@ -475,6 +475,34 @@ void test("a position is kept for a file that cannot be opened at start", async 
   assert.deepEqual(await next(second), ["2"]);
 });
 
+void test("a file that cannot even be looked at for a while is not taken for gone", async (test) => {
+  const dir = await tempDirectory(test);
+  const path = join(dir, "a.log");
+  await writeFile(path, "1\n");
+  let isBroken = false;
+  const { files } = systemRuntime;
+  const runtime = {
+    ...systemRuntime,
+    files: {
+      ...files,
+      stat: (wanted: string) =>
+        isBroken && wanted === path
+          ? Promise.reject(Object.assign(new Error("EMFILE"), { code: "EMFILE" }))
+          : files.stat(wanted),
+    },
+  };
+  const made = await started(test, dir, { idleTimeout: "1000" }, { runtime });
+  await pollAll(made);
+  made.clock.skip(2000);
+  await pollAll(made);
+  isBroken = true;
+  await pollAll(made);
+  isBroken = false;
+  await appendFile(path, "2\n");
+  assert.deepEqual(await next(made), ["2"]);
+  assert.equal(made.context.metrics.value(rotated), 0);
+});
+
 /** A channel that refuses while `error` is set. */
 function refusing() {
   const state: { error: Error | undefined } = { error: undefined };
