@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createScreen } from "./screen.ts";
-import { renderView, type View } from "./view.ts";
+import { renderTotals, renderView, type View } from "./view.ts";
 
 const view: View = {
   elapsedMs: 12_345,
@@ -59,6 +59,11 @@ void test("on a terminal the picture is drawn again in its place, and the story 
   screen.finish();
   screen.print("the end");
   assert.equal(text(), `${picture}${up}  00:12  collector-1 killed\n${picture}${up}the end\n`);
+});
+
+void test("a line that arrived counts as acknowledged before the position file says so", () => {
+  const totals = { issued: 30, acknowledged: 10, distinct: 20, duplicates: 0, missing: 0 };
+  assert.match(renderTotals(totals), /acknowledged 20 +in output 20 /);
 });
 
 void test("a narrow terminal cuts lines, so that the picture keeps its height", () => {

@@ -38,8 +38,11 @@ export function renderView(view: View): string[] {
 }
 
 export function renderTotals(totals: TotalsRow): string {
+  // What is acknowledged is read from the position file, which lags; what has arrived was
+  // acknowledged before it left.
+  const acknowledged = Math.max(totals.acknowledged, totals.distinct);
   return (
-    `read ${number(totals.issued)}   acknowledged ${number(totals.acknowledged)}   ` +
+    `read ${number(totals.issued)}   acknowledged ${number(acknowledged)}   ` +
     `in output ${number(totals.distinct)}   duplicate ${number(totals.duplicates)}   ` +
     `missing ${number(totals.missing)}`
   );
