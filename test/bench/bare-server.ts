@@ -1,6 +1,7 @@
 /**
  * The bare loop that agents are compared with: reads frames, counts them, answers OK, keeps
- * nothing and looks at nothing. Prints its port.
+ * nothing and looks at nothing. With `--assemble` it copies each buffer into memory of its own, as
+ * whoever keeps events must. Prints its port.
  */
 import { createServer, type Socket } from "node:net";
 
@@ -10,6 +11,8 @@ const firstReply = Buffer.from(
   "hex",
 );
 const nextReply = Buffer.from("0000000000000002" + "0000000100" + "000000020000", "hex");
+
+const assemble = process.argv.includes("--assemble");
 
 const server = createServer((socket) => serve(socket));
 server.listen(0, "127.0.0.1", () => {
@@ -24,12 +27,14 @@ function serve(socket: Socket): void {
   let bodyLeft = 0;
   let head: Buffer = Buffer.alloc(0);
   let reply = firstReply;
+  let slab: Buffer = Buffer.alloc(0);
   socket.on("error", () => socket.destroy());
   socket.on("data", (chunk: Buffer) => {
     let at = 0;
     while (at < chunk.length) {
       if (bodyLeft > 0) {
         const taken = Math.min(bodyLeft, chunk.length - at);
+        if (assemble) chunk.copy(slab, slab.length - bodyLeft, at, at + taken);
         bodyLeft -= taken;
         at += taken;
       } else {
@@ -43,6 +48,7 @@ function serve(socket: Socket): void {
           buffersLeft = head.readInt32BE(4);
         } else {
           bodyLeft = head.readInt32BE(0);
+          if (assemble) slab = Buffer.allocUnsafeSlow(bodyLeft);
           buffersLeft--;
         }
         head = Buffer.alloc(0);

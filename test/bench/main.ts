@@ -34,6 +34,7 @@ for (const batch of values.batches.split(",").map(Number)) {
       );
     };
     await take("bare frame-and-count", startBare());
+    await take("bare frame, copy and count", startBare("--assemble"));
     await take("avro -> memory -> null", startAgents(1, "memory", batch));
     await take("two tiers, memory", startAgents(2, "memory", batch));
     await take("avro -> file -> null", startAgents(1, "file", batch));

@@ -15,9 +15,9 @@ export interface Path {
   stop(): Promise<void>;
 }
 
-/** The bare loop in the place of an agent. */
-export async function startBare(): Promise<Path> {
-  const server = startNode(["--import=tsx", join(root, "test/bench/bare-server.ts")]);
+/** The bare loop in the place of an agent, with `--assemble` or without. */
+export async function startBare(...args: readonly string[]): Promise<Path> {
+  const server = startNode(["--import=tsx", join(root, "test/bench/bare-server.ts"), ...args]);
   const port = Number((await server.line(/^port (\d+)/))[1]);
   return { port, agents: [server], delivered: () => Promise.resolve(0), stop: () => server.stop() };
 }
