@@ -1,4 +1,5 @@
 import {
+  type Channel,
   boolean,
   defineChannel,
   defineInterceptor,
@@ -37,12 +38,13 @@ export interface FakeWorld {
   readonly delivered: EventBatch[];
   readonly sources: Map<string, SourceContext>;
   readonly sinks: Map<string, SinkContext>;
+  readonly channels: Map<string, Channel>;
   /** Called at each step of a fake, "start k1" or "deliver k1"; it may wait or throw. */
   step?: (what: string) => void | Promise<void>;
 }
 
 export function createFakeWorld(): FakeWorld {
-  return { happened: [], delivered: [], sources: new Map(), sinks: new Map() };
+  return { happened: [], delivered: [], sources: new Map(), sinks: new Map(), channels: new Map() };
 }
 
 const example = [
@@ -116,6 +118,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
           keepAliveMs: 200,
         });
         const { start, stop } = made;
+        world.channels.set(name, made);
         return Object.assign(made, {
           start: async (aborted: AbortSignal) => {
             await step(`start ${name}`);

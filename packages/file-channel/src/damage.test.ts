@@ -162,6 +162,7 @@ test("a damaged record ends takes, names file and sequences, and leaves puts alo
   await put(channel, sized(41, 42, 100));
   assert.equal(channel.size, held.length + 2);
   assert.equal(channel.readCounters()["Unhealthy"], 1);
+  assert.equal(channel.trouble?.code, "CHANNEL_CORRUPT");
   assert.equal(context.metrics.value("millrace_file_channel_errors_total", { kind: "corrupt" }), 1);
   await channel.stop(never);
 });

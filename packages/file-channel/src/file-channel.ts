@@ -156,8 +156,12 @@ class DurableChannel implements FileChannel {
     return new DurableTake(pieces, (settled) => this.#settle(pieces, settled));
   }
 
+  get trouble(): MillraceError | undefined {
+    return this.#writer?.failure ?? this.#corrupt;
+  }
+
   readCounters(): Record<string, number | boolean> {
-    const failed = this.#writer?.failure !== undefined || this.#corrupt !== undefined;
+    const failed = this.trouble !== undefined;
     const open = this.#phase === "open" && !failed;
     return {
       ChannelSize: this.#size,

@@ -1,4 +1,4 @@
-import { EventBatch, MillraceError, systemRuntime } from "@millrace/core";
+import { type Channel, EventBatch, MillraceError, systemRuntime } from "@millrace/core";
 import {
   createCollectingLog,
   createFakeClock,
@@ -68,6 +68,21 @@ void test("channels start before sinks before sources, and stop behind them (T58
     [agent.state, agent.readiness()],
     ["stopped", { ready: false, reason: "stopped" }],
   );
+});
+
+void test("a channel in trouble makes the agent not ready and shows its own counters", async (context) => {
+  const { agent, world } = await makeAgent(context, fakeExample);
+  await agent.start();
+  const trouble = new MillraceError("CHANNEL_CORRUPT", "7.seg does not verify at offset 512");
+  Object.assign(world.channels.get("c1") as Channel, {
+    trouble,
+    readCounters: () => ({ Unhealthy: 1, ChannelCapacity: 7 }),
+  });
+  const reason = `in trouble: ${trouble.message}`;
+  assert.deepEqual([agent.state, agent.readiness()], ["running", { ready: false, reason }]);
+  assert.equal(attribute(agent, "c1", "Unhealthy"), 1);
+  assert.equal(attribute(agent, "c1", "ChannelCapacity"), 7);
+  await agent.stop(never);
 });
 
 void test("an event goes from source over interceptor and channel to the sink, and is counted on its way", async (context) => {

@@ -85,6 +85,8 @@ export function createAgent(options: AgentOptions): Agent {
 
   const readiness = (): Readiness => {
     if (fatal !== undefined) return { ready: false, reason: `failed: ${fatal.message}` };
+    const trouble = graph?.trouble();
+    if (trouble !== undefined) return { ready: false, reason: `in trouble: ${trouble.message}` };
     const [waiting] = notStarted;
     if (state === "running" && waiting === undefined) return { ready: true, reason: "ready" };
     const why = waiting === undefined ? "" : `: ${waiting[0]} ${waiting[1]}`;

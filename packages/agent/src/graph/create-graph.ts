@@ -1,4 +1,4 @@
-import type { CounterGroup } from "@millrace/core";
+import type { CounterGroup, MillraceError } from "@millrace/core";
 import { createGraphBuild, type GraphOptions } from "./graph-build.ts";
 import { makeChannels } from "./make-channels.ts";
 import { makeSinks } from "./make-sinks.ts";
@@ -19,6 +19,8 @@ export interface Graph {
   readonly counterGroups: readonly CounterGroup[];
   /** Components that could not be made; what needs them is left out too. */
   readonly failures: readonly Failure[];
+  /** Why an open channel does not serve as it should: the first that says so. */
+  trouble(): MillraceError | undefined;
 }
 
 /** Makes every component of the configuration. Opens and listens on nothing, and never throws. */
@@ -28,5 +30,6 @@ export async function createGraph(options: GraphOptions): Promise<Graph> {
   const sinks = await makeSinks(build, channels);
   const sources = await makeSources(build, channels);
   const { counterGroups, failures } = build;
-  return { channels: runnables, sinks, sources, counterGroups, failures };
+  const trouble = () => [...channels.values()].find((channel) => channel.trouble)?.trouble;
+  return { channels: runnables, sinks, sources, counterGroups, failures, trouble };
 }

@@ -17,7 +17,11 @@ export async function makeChannels(build: GraphBuild): Promise<{
       const context = { ...componentContext(build.options, config), counters };
       const channel = await config.definition.create(config.options, context);
       const capacity = Number(optionByKey(config, "capacity") ?? 0);
-      const read = () => ({ ...counters, ...fill(channel.size, capacity) });
+      const read = () => ({
+        ...counters,
+        ...fill(channel.size, capacity),
+        ...channel.readCounters?.(),
+      });
       const lifecycle = build.counted(channel, { kind: "CHANNEL", name, type, read });
       channels.set(name, channel);
       runnables.push({ title, name, lifecycle });

@@ -1,3 +1,4 @@
+import type { MillraceError } from "../errors/millrace-error.ts";
 import type { EventBatch } from "../events/event-batch.ts";
 import type { Ranges } from "../events/ranges.ts";
 import type { Lifecycle } from "../lifecycle.ts";
@@ -23,6 +24,10 @@ export interface Channel extends Lifecycle {
    * stops, an empty batch. Throws CHANNEL_CORRUPT or CHANNEL_FAILED.
    */
   beginTake(max: number, signal?: AbortSignal): Promise<TakeTransaction>;
+  /** Attributes that Flume's counters of this channel have beside those of every channel. */
+  readCounters?(): Record<string, number | boolean>;
+  /** Why it does not serve as it should although it is open; the agent is not ready meanwhile. */
+  readonly trouble?: MillraceError | undefined;
 }
 
 /** Room that is held for one batch. Ends once, by either call. */

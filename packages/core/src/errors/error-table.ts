@@ -30,9 +30,9 @@ export const errorTable = {
     todo: "Check the disk, then restart the agent: recovery decides from what is stored.",
   },
   CHANNEL_CORRUPT: {
-    answer: "fatal",
-    says: "A record that was once synced does not verify any more.",
-    todo: "Check the disk and memory; keep the directory; see the message for file, offset and range.",
+    answer: "retry",
+    says: "A record that was once synced does not verify any more. A channel does not start over it; an open one goes on taking puts, gives no events, and is not ready.",
+    todo: "Check the disk and memory; keep the directory; see the message for file, offset and range. onCorruption = quarantine sets the range aside and goes on.",
   },
   CHANNEL_DIRECTORY: {
     answer: "fatal",

@@ -472,7 +472,7 @@ void test("a channel that fails to be read is asked again later; a fatal failure
     channel: () => ({
       beginTake() {
         asked++;
-        const code = asked < 3 ? "WRITE_FAILED" : "CHANNEL_CORRUPT";
+        const code = asked < 3 ? "CHANNEL_CORRUPT" : "CHANNEL_FAILED";
         return Promise.reject(new MillraceError(code, "segment 7"));
       },
     }),
@@ -485,7 +485,7 @@ void test("a channel that fails to be read is asked again later; a fatal failure
   assert.equal(counters.ChannelReadFail, 3);
   assert.deepEqual(
     fatal.map(({ code }) => code),
-    ["CHANNEL_CORRUPT"],
+    ["CHANNEL_FAILED"],
   );
   await runner.stop(never);
 });
