@@ -36,6 +36,7 @@ export { countDeliveries, type DeliveryCounting } from "./sinks/count-deliveries
 export { createSinkRunner, type SinkRunner, type SinkRunnerOptions } from "./sinks/sink-runner.ts";
 export * from "./metrics/counters.ts";
 export * from "./metrics/metrics.ts";
+export { compileJavaPattern } from "./define/java-pattern.ts";
 export * from "./define/options.ts";
 export * from "./define/parse-options.ts";
 export * from "./define/define.ts";

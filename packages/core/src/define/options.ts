@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { compileJavaPattern } from "./java-pattern.ts";
 
 /**
  * One property an operator may set. The key is Flume's, relative to the component; the name in
@@ -174,7 +175,7 @@ export function list(
   return rest;
 }
 
-/** A Java regular expression that must match whole names, as JavaScript reads it. */
+/** A Java regular expression that must match whole names. */
 export function pattern<C extends Common<string> & { required?: true }>(
   key: string,
   description: string,
@@ -184,7 +185,7 @@ export function pattern<C extends Common<string> & { required?: true }>(
     (value) => value ?? common.default,
     z.string().transform((value, check) => {
       try {
-        return new RegExp(`^(?:${value})$`, "u");
+        return compileJavaPattern(value);
       } catch (error) {
         check.addIssue({
           code: "custom",

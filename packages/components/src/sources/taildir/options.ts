@@ -1,4 +1,12 @@
-import { boolean, integer, list, type OptionsOf, prefixed, text } from "@millrace/core";
+import {
+  boolean,
+  compileJavaPattern,
+  integer,
+  list,
+  type OptionsOf,
+  prefixed,
+  text,
+} from "@millrace/core";
 
 export const options = {
   groupNames: list("filegroups", "Names of the file groups", { required: true }),
@@ -118,16 +126,4 @@ function headersOf(
   const prefix = `${group}.`;
   const own = [...headers].filter(([key]) => key.startsWith(prefix));
   return new Map(own.map(([key, value]) => [key.slice(prefix.length), value]));
-}
-
-/** Java allows a backslash before any sign, and flags in front; JavaScript's `u` does not. */
-function compileJavaPattern(pattern: string): RegExp {
-  const ignoresCase = pattern.startsWith("(?i)");
-  const whole = `^(?:${ignoresCase ? pattern.slice(4) : pattern})$`;
-  const flag = ignoresCase ? "i" : "";
-  try {
-    return new RegExp(whole, `u${flag}`);
-  } catch {
-    return new RegExp(whole, flag);
-  }
 }
