@@ -13,6 +13,7 @@ import {
 } from "@millrace/agent";
 import { systemRuntime } from "@millrace/core";
 import { type ExitCode, exitCode } from "../exit-code.ts";
+import { fitGarbageCollector } from "../garbage-collector.ts";
 import { help } from "../help.ts";
 import type { Command } from "../program.ts";
 import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
@@ -38,6 +39,7 @@ export const agentCommand: Command = async (words, program, output) => {
   const gathered = await gatherDefines(words, asked.confDirectory, process.env, files);
   const { defines } = gathered;
   if (asked.dryrun) return checkConfiguration(asked, defines, output);
+  fitGarbageCollector();
 
   const { level, note } = readLogSettings(defines);
   const log = createAgentLog({ level, clock });

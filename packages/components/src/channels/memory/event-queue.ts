@@ -52,9 +52,12 @@ export class EventQueue {
     return false;
   }
 
-  /** Removes the first piece. */
+  /** Removes the first piece. Whoever still holds it must not hold all that came behind it. */
   shift(): void {
-    this.#head = this.#head?.next;
+    const first = this.#head;
+    if (first === undefined) return;
+    this.#head = first.next;
+    first.next = undefined;
     if (this.#head === undefined) this.#tail = undefined;
   }
 

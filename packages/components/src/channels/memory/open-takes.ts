@@ -24,6 +24,8 @@ export class OpenTakes {
     else take.before.after = take.after;
     if (take.after === undefined) this.#last = take.before;
     else take.after.before = take.before;
+    take.before = undefined;
+    take.after = undefined;
   }
 
   /** When the oldest event that is lent was committed; undefined when none is. */
