@@ -6,6 +6,8 @@ import { test } from "node:test";
 const files = [
   { path: "deploy/agents/quickstart/edge.conf", agent: "edge", promise: /at least once/ },
   { path: "deploy/agents/quickstart/collector.conf", agent: "collector", promise: /at least once/ },
+  { path: "deploy/compose/edge.conf", agent: "edge", promise: /at least once/ },
+  { path: "deploy/compose/collector.conf", agent: "collector", promise: /at least once/ },
   { path: "examples/seed/flume.conf", agent: "a1", promise: /source1 -> c1 -> sink1/ },
 ];
 
