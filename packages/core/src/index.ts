@@ -35,6 +35,7 @@ export type * from "./sinks/sink.ts";
 export { countDeliveries, type DeliveryCounting } from "./sinks/count-deliveries.ts";
 export { createSinkRunner, type SinkRunner, type SinkRunnerOptions } from "./sinks/sink-runner.ts";
 export * from "./metrics/counters.ts";
+export * from "./metrics/common-metrics.ts";
 export * from "./metrics/metrics.ts";
 export { compileJavaPattern } from "./define/java-pattern.ts";
 export * from "./define/options.ts";

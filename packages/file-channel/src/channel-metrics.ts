@@ -1,10 +1,13 @@
-import type { Counter, Histogram, Metrics } from "@millrace/core";
+import {
+  type ChannelGauges,
+  type Counter,
+  declareChannelMetrics,
+  declareDiscard,
+  type Histogram,
+  type Metrics,
+} from "@millrace/core";
 
-export interface ChannelGauges {
-  readonly events: () => number;
-  readonly bytes: () => number;
-  readonly capacityBytes: () => number | undefined;
-  readonly oldestAgeSeconds: () => number;
+export interface FileChannelGauges extends ChannelGauges {
   readonly availableBytes: () => number | undefined;
   readonly reservedBytes: () => number | undefined;
 }
@@ -19,19 +22,7 @@ export interface ChannelMetrics {
 export type ErrorKind = "write" | "ack" | "sync" | "corrupt" | "disk_full";
 
 /** Declares everything at once, so that no counter is born above zero. */
-export function declareMetrics(metrics: Metrics, gauges: ChannelGauges): ChannelMetrics {
-  metrics.gauge("millrace_channel_events", "Events held now.", gauges.events);
-  metrics.gauge("millrace_channel_bytes", "Bytes held now.", gauges.bytes);
-  metrics.gauge(
-    "millrace_channel_capacity_bytes",
-    "Bytes the channel may hold.",
-    gauges.capacityBytes,
-  );
-  metrics.gauge(
-    "millrace_channel_oldest_event_age_seconds",
-    "Time since the oldest event held was committed.",
-    gauges.oldestAgeSeconds,
-  );
+export function declareMetrics(metrics: Metrics, gauges: FileChannelGauges): ChannelMetrics {
   metrics.gauge(
     "millrace_file_channel_available_bytes",
     "Free bytes of the roomiest data directory.",
@@ -45,15 +36,8 @@ export function declareMetrics(metrics: Metrics, gauges: ChannelGauges): Channel
   const errors = (kind: ErrorKind): Counter =>
     metrics.counter("millrace_file_channel_errors_total", "Errors of the disk, by kind.", { kind });
   return {
-    taken: metrics.counter(
-      "millrace_channel_taken_events_total",
-      "Events that sinks have taken and settled.",
-    ),
-    corruptDiscarded: metrics.counter(
-      "millrace_events_discarded_total",
-      "Events that were neither delivered nor are held.",
-      { reason: "corrupt_record", intended: "false" },
-    ),
+    taken: declareChannelMetrics(metrics, gauges),
+    corruptDiscarded: declareDiscard(metrics, "corrupt_record", false),
     syncSeconds: metrics.histogram("millrace_file_channel_sync_seconds", "Time of an fdatasync."),
     errors: {
       write: errors("write"),

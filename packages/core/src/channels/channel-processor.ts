@@ -1,5 +1,6 @@
 import { type MillraceError, toMillraceError } from "../errors/millrace-error.ts";
 import type { EventBatch } from "../events/event-batch.ts";
+import { declareDiscard } from "../metrics/common-metrics.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
@@ -84,16 +85,10 @@ function asMillraceError(error: unknown): MillraceError {
 }
 
 function declareDiscards(metrics: Metrics) {
-  const discard = (reason: string, intended: boolean) =>
-    metrics.counter(
-      "millrace_events_discarded_total",
-      "Events that were neither delivered nor held any more, by reason.",
-      { reason, intended: String(intended) },
-    );
   return {
-    unmatched: discard("unmatched_route", false),
-    intercepted: discard("interceptor", true),
-    optionalFailed: discard("optional_channel_failed", false),
+    unmatched: declareDiscard(metrics, "unmatched_route", false),
+    intercepted: declareDiscard(metrics, "interceptor", true),
+    optionalFailed: declareDiscard(metrics, "optional_channel_failed", false),
   };
 }
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { tempDirectory } from "@millrace/testing";
 import { MillraceError } from "../errors/millrace-error.ts";
 import type { FileHandle, FileSystem } from "./file-system.ts";
-import { fileExists, readWholeFile, replaceFile, writeFully } from "./files.ts";
+import { expandHome, fileExists, readWholeFile, replaceFile, writeFully } from "./files.ts";
 import { nodeFileSystem } from "./node-file-system.ts";
 
 /** The machine's files, with a journal, and a failure of the call that is named. */
@@ -180,4 +180,14 @@ void test("the machine's files do what their system calls do", async (context) =
   assert.ok((await nodeFileSystem.freeBytes(directory)) > 0);
   await nodeFileSystem.unlink(join(directory, "x/b"));
   assert.deepEqual(await readdir(join(directory, "x")), ["y"]);
+});
+
+void test("a leading ~ is the home directory, and only there", () => {
+  const cases = [
+    ["~", "/home/a"],
+    ["~/x/y", "/home/a/x/y"],
+    ["/x/~/y", "/x/~/y"],
+    ["~b/x", "~b/x"],
+  ] as const;
+  for (const [given, want] of cases) assert.equal(expandHome(given, "/home/a"), want);
 });

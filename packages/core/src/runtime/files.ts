@@ -1,6 +1,12 @@
 import { MillraceError, systemErrorCode } from "../errors/millrace-error.ts";
 import type { FileHandle, FileSystem } from "./file-system.ts";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
+
+/** The path with a leading `~` as the home directory it stands for. */
+export function expandHome(path: string, home: string): string {
+  if (path === "~") return home;
+  return path.startsWith("~/") ? join(home, path.slice(2)) : path;
+}
 
 /** Whether the path exists; any error but "no such file" is thrown. */
 export async function fileExists(files: FileSystem, path: string): Promise<boolean> {

@@ -1,4 +1,4 @@
-import { type ChannelContext, MillraceError } from "@millrace/core";
+import { type ChannelContext, expandHome, MillraceError } from "@millrace/core";
 import { createFileChannel, type FileChannel } from "@millrace/file-channel";
 import { join } from "node:path";
 import type { Options } from "./options.ts";
@@ -40,9 +40,4 @@ export function createConfiguredFileChannel(
     },
     context,
   );
-}
-
-function expandHome(path: string, home: string): string {
-  if (path === "~") return home;
-  return path.startsWith("~/") ? join(home, path.slice(2)) : path;
 }

@@ -1,5 +1,6 @@
 import {
   type EventBatch,
+  expandHome,
   MillraceError,
   type PollableSource,
   type PollBackoff,
@@ -8,7 +9,7 @@ import {
   systemErrorCode,
   toMillraceError,
 } from "@millrace/core";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { FileTracker } from "./file-tracker.ts";
 import { type LineBatch, LineReader } from "./line-reader.ts";
 import { type FileGroup, parseFileGroups, type TaildirOptions } from "./options.ts";
@@ -59,14 +60,11 @@ class TaildirSource implements PollableSource {
 
   constructor(options: TaildirOptions, context: SourceContext) {
     const maxMs = options.maxBackoffSleepMs;
-    const { positionFile } = options;
     this.pollBackoff = { incrementMs: Math.min(options.backoffSleepIncrementMs, maxMs), maxMs };
     this.#options = options;
     this.#context = context;
     this.#groups = parseFileGroups(options).groups;
-    this.#positionFile = positionFile.startsWith("~/")
-      ? join(context.home, positionFile.slice(2))
-      : positionFile;
+    this.#positionFile = expandHome(options.positionFile, context.home);
     this.#tracker = new FileTracker(context, options, this.#groups);
     this.#turnBatchesMax = options.maxBatchCount > 0 ? options.maxBatchCount : Infinity;
     const cut = context.metrics.counter(
