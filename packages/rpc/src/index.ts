@@ -1,11 +1,22 @@
-export { type AvroClient, type AvroClientOptions, createAvroClient } from "./avro/client.ts";
+export { createAvroClient } from "./avro/client.ts";
+export { createAvroServer } from "./avro/server.ts";
 export {
-  type AvroCall,
-  type AvroHandler,
-  type AvroServer,
-  type AvroServerLimits,
-  type AvroServerObserver,
-  type AvroServerOptions,
-  createAvroServer,
-  defaultAvroServerLimits,
-} from "./avro/server.ts";
+  type ClientTls,
+  type ClientTransport,
+  plainClient,
+  plainServer,
+  type ServerTls,
+  type ServerTransport,
+  type TlsChoice,
+  type TlsStore,
+} from "./tcp/security.ts";
+export type { EventClient, EventClientOptions } from "./wire/event-client.ts";
+export {
+  defaultEventServerLimits,
+  type EventCall,
+  type EventHandler,
+  type EventServer,
+  type EventServerLimits,
+  type EventServerObserver,
+  type EventServerOptions,
+} from "./wire/event-server.ts";

@@ -8,7 +8,8 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { test, type TestContext } from "node:test";
 import { createAvroClient } from "./client.ts";
 import { protocolText } from "./protocol.ts";
-import { type AvroHandler, createAvroServer } from "./server.ts";
+import type { EventHandler } from "../wire/event-server.ts";
+import { createAvroServer } from "./server.ts";
 
 interface PlainEvent {
   headers: Record<string, string>;
@@ -57,7 +58,7 @@ function call(run: (done: Done) => void): Promise<string | undefined> {
   );
 }
 
-async function avscClient(test: TestContext, text: string, handler: AvroHandler) {
+async function avscClient(test: TestContext, text: string, handler: EventHandler) {
   const server = createAvroServer({
     host: "127.0.0.1",
     port: 0,

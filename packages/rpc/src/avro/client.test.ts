@@ -5,11 +5,13 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { encodeError, encodeStatus } from "./call.ts";
-import { type AvroClientOptions, createAvroClient } from "./client.ts";
+import type { EventClientOptions } from "../wire/event-client.ts";
+import { createAvroClient } from "./client.ts";
 import { encodeMessage, FrameDecoder, type Message } from "./frame.ts";
 import { handshakeBoth } from "./handshake.ts";
 import { protocolHash, protocolText } from "./protocol.ts";
-import { type AvroHandler, createAvroServer } from "./server.ts";
+import type { EventHandler } from "../wire/event-server.ts";
+import { createAvroServer } from "./server.ts";
 
 const never = new AbortController().signal;
 const now = AbortSignal.abort();
@@ -17,7 +19,7 @@ const events = (...bodies: string[]): EventBatch =>
   EventBatch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
 const none = Buffer.alloc(0);
 
-async function listening(test: TestContext, handler: AvroHandler) {
+async function listening(test: TestContext, handler: EventHandler) {
   const server = createAvroServer({
     host: "127.0.0.1",
     port: 0,
@@ -30,7 +32,7 @@ async function listening(test: TestContext, handler: AvroHandler) {
   return server;
 }
 
-function clientOf(test: TestContext, port: number, options: Partial<AvroClientOptions> = {}) {
+function clientOf(test: TestContext, port: number, options: Partial<EventClientOptions> = {}) {
   const client = createAvroClient({
     host: "127.0.0.1",
     port,

@@ -1,8 +1,6 @@
 import type { EventBatch } from "@millrace/core";
 import {
-  type Clock,
   type Cursor,
-  type Log,
   MillraceError,
   systemErrorCode,
   type Timer,
@@ -11,51 +9,14 @@ import {
 import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { keepAliveDelayMs } from "../tcp/listen.ts";
+import type { EventClient, EventClientOptions } from "../wire/event-client.ts";
 import { type AvroMessageName, decodeReply, encodeCall } from "./call.ts";
 import { FrameDecoder } from "./frame.ts";
 import { decodeHandshakeResponse, firstHandshake, handshakeWithText } from "./handshake.ts";
 import { protocolProblem } from "./protocol.ts";
 
-export interface AvroClientOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly connectTimeoutMs: number;
-  /**
-   * From the call to its reply. The first call on a connection, which carries the handshake, may
-   * take the connect timeout when that is longer.
-   */
-  readonly requestTimeoutMs: number;
-  /** Of a reply. */
-  readonly maxFrameBytes: number;
-  readonly clock: Clock;
-  readonly log: Log;
-}
-
-/**
- * One connection to an Avro source, Java's or ours. Calls may overlap; a reply settles the call
- * whose serial it repeats. Once anything but a reply has gone wrong the client is dead: the owner
- * makes another.
- */
-export interface AvroClient {
-  /** Whether it is connected and nothing has gone wrong. */
-  readonly alive: boolean;
-  /** Throws RPC_CONNECT_FAILED. Called once. */
-  connect(): Promise<void>;
-  /**
-   * Resolves when the peer has answered OK: it has stored the batch. Throws
-   *
-   * - RPC_STATUS_FAILED, RPC_SYSTEM_ERROR: the peer said so; the client lives on;
-   * - RPC_TIMEOUT, RPC_CONNECTION_LOST, RPC_HANDSHAKE_FAILED, RPC_REPLY_MALFORMED: the client is
-   *   dead, and whether the batch arrived is not known.
-   */
-  appendBatch(batch: EventBatch): Promise<void>;
-  /** The same for the one event of the batch, as the call `append`. */
-  append(batch: EventBatch): Promise<void>;
-  /** Closes; calls under way throw RPC_CONNECTION_LOST at once. Idempotent. */
-  close(why?: string): void;
-}
-
-export function createAvroClient(options: AvroClientOptions): AvroClient {
+/** One connection to an Avro source, Java's or ours; a reply settles the call whose serial it repeats. */
+export function createAvroClient(options: EventClientOptions): EventClient {
   return new Client(options);
 }
 
@@ -78,8 +39,8 @@ const remoteTextMax = 500;
  * Until the first reply is there, one call is sent: the handshake it carries may have to be
  * repeated, and Java's server takes no second one meanwhile.
  */
-class Client implements AvroClient {
-  readonly #options: AvroClientOptions;
+class Client implements EventClient {
+  readonly #options: EventClientOptions;
   readonly #where: string;
   readonly #decoder: FrameDecoder;
   #socket: Socket | undefined;
@@ -92,7 +53,7 @@ class Client implements AvroClient {
   readonly #sent = new Map<number, Call>();
   #timer: Timer | undefined;
 
-  constructor(options: AvroClientOptions) {
+  constructor(options: EventClientOptions) {
     this.#options = options;
     this.#where = `${options.host}:${options.port}`;
     this.#decoder = new FrameDecoder(options.maxFrameBytes);

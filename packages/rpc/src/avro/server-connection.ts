@@ -1,17 +1,17 @@
 import { type Clock, type Log, MillraceError, toMillraceError } from "@millrace/core";
-import type { Socket } from "node:net";
-import { peerOf } from "../tcp/listen.ts";
+import type { Duplex } from "node:stream";
+import type { ServerConnection } from "../tcp/connection-server.ts";
+import type { EventHandler, EventServerLimits, EventServerObserver } from "../wire/event-server.ts";
 import { encodeError, encodeStatus } from "./call.ts";
 import { FrameDecoder } from "./frame.ts";
 import { type ClientRegistry, handshakeBoth } from "./handshake.ts";
-import type { AvroHandler, AvroServerLimits, AvroServerObserver } from "./server.ts";
 import { AvroServerSession, type Request } from "./server-session.ts";
 
 /** What the connections of one server share. */
 export interface ConnectionShared {
-  readonly handler: AvroHandler;
-  readonly limits: AvroServerLimits;
-  readonly observer: AvroServerObserver;
+  readonly handler: EventHandler;
+  readonly limits: EventServerLimits;
+  readonly observer: EventServerObserver;
   readonly clients: ClientRegistry;
   readonly clock: Clock;
   readonly log: Log;
@@ -30,9 +30,9 @@ const lingerMs = 1000;
  *
  *   open -> draining (nothing more starts, what is in progress is answered) -> closing -> closed
  */
-export class AvroServerConnection {
+export class AvroServerConnection implements ServerConnection {
   readonly peer: string;
-  readonly #socket: Socket;
+  readonly #stream: Duplex;
   readonly #shared: ConnectionShared;
   readonly #decoder: FrameDecoder;
   readonly #session: AvroServerSession;
@@ -46,30 +46,30 @@ export class AvroServerConnection {
   #lastReply: Buffer | undefined;
   #malformedLogged = false;
 
-  constructor(socket: Socket, shared: ConnectionShared) {
-    this.#socket = socket;
+  constructor(stream: Duplex, peer: string, shared: ConnectionShared) {
+    this.#stream = stream;
     this.#shared = shared;
-    this.peer = peerOf(socket);
+    this.peer = peer;
     this.#decoder = new FrameDecoder(shared.limits.maxFrameBytes);
     this.#session = new AvroServerSession(shared.clients);
     this.#activeAtMs = shared.clock.monotonic();
-    socket.on("data", (chunk: Buffer) => {
+    stream.on("data", (chunk: Buffer) => {
       if (this.#state !== "open") return;
       this.#activeAtMs = shared.clock.monotonic();
       this.#decoder.push(chunk);
       this.#pump();
     });
-    socket.on("drain", () => this.#pump());
-    socket.on("end", () => {
+    stream.on("drain", () => this.#pump());
+    stream.on("end", () => {
       this.#peerEnded = true;
       this.#pump();
-      if (this.#state === "closing") socket.destroySoon();
+      if (this.#state === "closing") this.#endThenDestroy();
     });
-    socket.on("close", () => {
+    stream.on("close", () => {
       this.#state = "closing";
     });
     // A reset says no more than the close that follows it.
-    socket.on("error", () => {});
+    stream.on("error", () => {});
   }
 
   /** Starts no further request; answers what is in progress; then closes. */
@@ -83,7 +83,7 @@ export class AvroServerConnection {
   /** Cuts the connection; what is in progress is not answered. */
   destroy(): void {
     this.#state = "closing";
-    this.#socket.destroy();
+    this.#stream.destroy();
   }
 
   /** Called now and then by the server: closes what has been silent, or slow, for too long. */
@@ -139,15 +139,15 @@ export class AvroServerConnection {
     return (
       this.#state === "open" &&
       this.#inFlight < this.#shared.limits.requestsInFlight &&
-      !this.#socket.writableNeedDrain
+      !this.#stream.writableNeedDrain
     );
   }
 
   #setReading(reading: boolean): void {
     if (reading === this.#reading) return;
     this.#reading = reading;
-    if (reading) this.#socket.resume();
-    else this.#socket.pause();
+    if (reading) this.#stream.resume();
+    else this.#stream.pause();
   }
 
   #start(request: Request): void {
@@ -166,7 +166,7 @@ export class AvroServerConnection {
 
   async #process(
     message: "append" | "appendBatch",
-    batch: Parameters<AvroHandler>[0],
+    batch: Parameters<EventHandler>[0],
   ): Promise<"OK" | "FAILED"> {
     return this.#shared.handler(batch, { message, peer: this.peer });
   }
@@ -188,7 +188,7 @@ export class AvroServerConnection {
   }
 
   #write(reply: Buffer): void {
-    if (this.#socket.writable) this.#socket.write(reply);
+    if (this.#stream.writable) this.#stream.write(reply);
   }
 
   /** Counts every message that could not be read; the log has the first of each connection. */
@@ -219,14 +219,18 @@ export class AvroServerConnection {
     this.#state = "closing";
     if (this.#lastReply !== undefined) this.#write(this.#lastReply);
     if (this.#peerEnded) {
-      this.#socket.destroySoon();
+      this.#endThenDestroy();
       return;
     }
     // Closing with input unread would send a reset, which may overtake the replies: it is read, and
     // dropped, until the peer has seen the end.
-    const timer = this.#shared.clock.setTimer(lingerMs, () => this.#socket.destroy());
-    this.#socket.once("close", () => timer.cancel());
-    this.#socket.end();
-    this.#socket.resume();
+    const timer = this.#shared.clock.setTimer(lingerMs, () => this.#stream.destroy());
+    this.#stream.once("close", () => timer.cancel());
+    this.#stream.end();
+    this.#stream.resume();
+  }
+
+  #endThenDestroy(): void {
+    this.#stream.end(() => this.#stream.destroy());
   }
 }

@@ -8,14 +8,15 @@ import { type AvroStatus, decodeReply, encodeCall, type Reply } from "./call.ts"
 import { createAvroClient } from "./client.ts";
 import { encodeMessage, FrameDecoder, type Message } from "./frame.ts";
 import { decodeHandshakeResponse, firstHandshake } from "./handshake.ts";
-import { type AvroServerOptions, createAvroServer } from "./server.ts";
+import type { EventServerOptions } from "../wire/event-server.ts";
+import { createAvroServer } from "./server.ts";
 
 const never = new AbortController().signal;
 const now = AbortSignal.abort();
 const events = (...bodies: string[]): EventBatch =>
   EventBatch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
 
-async function serve(test: TestContext, options: Partial<AvroServerOptions> = {}) {
+async function serve(test: TestContext, options: Partial<EventServerOptions> = {}) {
   const seen = { opened: 0, closed: 0, refused: 0, malformed: [] as MillraceError[] };
   const log = createCollectingLog();
   const bodies: string[] = [];

@@ -1,5 +1,5 @@
 import { EventBatch, parseOptions, type Sink, systemClock } from "@millrace/core";
-import { type AvroHandler, createAvroServer } from "@millrace/rpc";
+import { type EventHandler, createAvroServer } from "@millrace/rpc";
 import {
   createCollectingLog,
   createFakeClock,
@@ -14,7 +14,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { createAvroSink } from "./avro-sink.ts";
-import { cutBatch } from "./cut-batch.ts";
+import { cutBatch } from "../../rpc/cut-batch.ts";
 import { sink as definition } from "./index.ts";
 import { checkOptions, options } from "./options.ts";
 
@@ -24,7 +24,7 @@ const events = (...bodies: string[]): EventBatch =>
   EventBatch.fromEvents(bodies.map((body) => ({ body: Buffer.from(body) })));
 const bodies = (batch: EventBatch): string[] => [...batch].map(({ body }) => body.toString());
 
-async function listening(test: TestContext, handler: AvroHandler, port = 0) {
+async function listening(test: TestContext, handler: EventHandler, port = 0) {
   const server = createAvroServer({
     host: "127.0.0.1",
     port,

@@ -1,85 +1,9 @@
-import { type EventBatch, MillraceError, type Source, type SourceContext } from "@millrace/core";
-import { type AvroCall, createAvroServer } from "@millrace/rpc";
+import type { SourceContext } from "@millrace/core";
+import { createAvroServer } from "@millrace/rpc";
+import { createRpcSource, type RpcSource } from "../../rpc/rpc-source.ts";
 import type { Options } from "./options.ts";
 
-export interface AvroSource extends Source {
-  /** The port it listens on, also where the configuration says 0. */
-  readonly port: number;
-}
-
-/**
- * Listens for Avro sinks and clients. A sender is told OK when every required channel has
- * committed; FAILED when one did not, on a connection that stays open. What is unexpected is
- * answered as Java Flume answers it: `append` with a system error, `appendBatch` with FAILED.
- */
-export function createAvroSource(options: Options, context: SourceContext): AvroSource {
-  const { bind, port } = options;
-  const { maxFrameBytes, maxConnections, requestsInFlight, messageTimeoutMs, idleTimeoutMs } =
-    options;
-  const { counters, channelProcessor, log, metrics, runtime } = context;
-  const refused = metrics.counter(
-    "millrace_source_refused_connections_total",
-    "Connections closed at once because maxConnections were open",
-  );
-  const malformed = metrics.counter(
-    "millrace_source_malformed_requests_total",
-    "Requests that could not be read; nothing of them was stored",
-  );
-
-  function countReceived(batch: EventBatch, { message }: AvroCall): void {
-    if (message === "append") counters.AppendReceivedCount++;
-    else counters.AppendBatchReceivedCount++;
-    counters.EventReceivedCount += batch.length;
-  }
-
-  function countAccepted(batch: EventBatch, { message }: AvroCall): void {
-    if (message === "append") counters.AppendAcceptedCount++;
-    else counters.AppendBatchAcceptedCount++;
-    counters.EventAcceptedCount += batch.length;
-  }
-
-  async function receive(batch: EventBatch, call: AvroCall): Promise<"OK" | "FAILED"> {
-    countReceived(batch, call);
-    try {
-      if (batch.length > 0) await channelProcessor.processEventBatch(batch);
-    } catch (error) {
-      const known = error instanceof MillraceError;
-      if (known || call.message === "appendBatch") counters.ChannelWriteFail++;
-      else counters.GenericProcessingFail++;
-      if (!known) throw error;
-      log.warn(`answered FAILED: ${error.code}`, { peer: call.peer, reason: error.message });
-      return "FAILED";
-    }
-    countAccepted(batch, call);
-    return "OK";
-  }
-
-  const server = createAvroServer({
-    host: bind,
-    port,
-    limits: { maxFrameBytes, maxConnections, requestsInFlight, messageTimeoutMs, idleTimeoutMs },
-    handler: receive,
-    clock: runtime.clock,
-    log,
-    observer: {
-      connectionOpened: () => counters.OpenConnectionCount++,
-      connectionClosed: () => counters.OpenConnectionCount--,
-      connectionRefused: () => refused.value++,
-      requestMalformed: () => {
-        counters.EventReadFail++;
-        malformed.value++;
-      },
-    },
-  });
-
-  return {
-    get port() {
-      return server.port;
-    },
-    async start(aborted) {
-      await server.start(aborted);
-      log.info(`listening on ${bind}:${server.port}`, { bind, port: server.port });
-    },
-    stop: (deadline) => server.stop(deadline),
-  };
+/** Listens for Avro sinks and clients. */
+export function createAvroSource(options: Options, context: SourceContext): RpcSource {
+  return createRpcSource(options, context, createAvroServer);
 }

@@ -1,0 +1,67 @@
+import type { Clock, EventBatch, Lifecycle, Log, MillraceError } from "@millrace/core";
+import type { ServerTransport } from "../tcp/security.ts";
+
+export interface EventCall {
+  /** `append` is one event; a wire without the difference says `appendBatch`. */
+  readonly message: "append" | "appendBatch";
+  /** The client: "10.0.0.7:51422". */
+  readonly peer: string;
+}
+
+/**
+ * Called once per request, in the order of each connection's requests. OK is a promise to the
+ * sender that the batch is stored. What it throws is logged and answered as Java Flume answers on
+ * that wire. There is always an answer.
+ */
+export type EventHandler = (batch: EventBatch, call: EventCall) => Promise<"OK" | "FAILED">;
+
+export interface EventServerLimits {
+  /** Bytes of one message, all its parts together. */
+  readonly maxFrameBytes: number;
+  readonly maxConnections: number;
+  /** Requests of one connection that are in progress; past it the connection is not read. */
+  readonly requestsInFlight: number;
+  /** From a message's first byte to its last. */
+  readonly messageTimeoutMs: number;
+  /** A connection without a byte for this long is closed; 0 never. */
+  readonly idleTimeoutMs: number;
+}
+
+export const defaultEventServerLimits: EventServerLimits = {
+  maxFrameBytes: 32 * 1024 * 1024,
+  maxConnections: 4096,
+  requestsInFlight: 4,
+  messageTimeoutMs: 60_000,
+  idleTimeoutMs: 3_600_000,
+};
+
+/** Where a server's owner counts. Each is called at once, and must not throw. */
+export interface EventServerObserver {
+  connectionOpened?(): void;
+  connectionClosed?(): void;
+  /** One more than maxConnections came and was closed, or one the address filter denies. */
+  connectionRefused?(): void;
+  /** A message could not be read: it was answered with an error, or its connection is closed. */
+  requestMalformed?(error: MillraceError, peer: string): void;
+}
+
+/** Takes events on one of the wires. `start` throws PORT_IN_USE, PERMISSION_DENIED, LISTEN_FAILED or START_ABORTED. */
+export interface EventServer extends Lifecycle {
+  /** The port it listens on. */
+  readonly port: number;
+  readonly connectionCount: number;
+}
+
+/** What a server of any wire is made with. */
+export interface EventServerOptions {
+  readonly host: string;
+  /** 0 lets the system choose. */
+  readonly port: number;
+  readonly handler: EventHandler;
+  readonly limits?: Partial<EventServerLimits>;
+  /** Plain TCP, and everyone is let in, when not given. */
+  readonly transport?: ServerTransport;
+  readonly observer?: EventServerObserver;
+  readonly clock: Clock;
+  readonly log: Log;
+}
