@@ -10,6 +10,8 @@ const suites = {
   unit: { under: ["packages", "test"], not: /^test\/[^/]+\//, concurrency: 2 },
   e2e: { under: ["test/e2e"], concurrency: 1 },
   chaos: { under: ["test/chaos"], concurrency: 1 },
+  conformance: { under: ["test/conformance"], concurrency: 1 },
+  consul: { under: ["test/consul"], concurrency: 1 },
 };
 const args = process.argv.slice(2);
 const filters = args.filter((arg) => !(arg in suites));
