@@ -33,6 +33,7 @@ function common(
     log: createCollectingLog(),
     metrics: createCollectingMetrics(),
     home: tmpdir(),
+    systemProperties: new Map(),
     makePart(ref) {
       throw new Error(`this test gave no way to make a ${ref.kind} ${ref.type}`);
     },

@@ -51,6 +51,8 @@ export interface CheckContext {
   readonly index: RegistryIndex;
   readonly runtime: Runtime;
   readonly report: Report;
+  /** The -D words. */
+  readonly systemProperties: ReadonlyMap<string, string>;
 }
 
 export type Report = (
@@ -67,8 +69,9 @@ export type Report = (
 export async function checkComponent<K extends ComponentKind>(
   kind: K,
   given: ComponentGiven,
-  { agent, index, runtime, report }: CheckContext,
+  check: CheckContext,
 ): Promise<ComponentConfig<K> | undefined> {
+  const { agent, index, runtime, report, systemProperties } = check;
   const { name, prefix, place } = given;
   const typeProperty = given.properties.get("type");
   const type = typeProperty?.value ?? given.defaultType;
@@ -85,10 +88,10 @@ export async function checkComponent<K extends ComponentKind>(
   const own = new Map(given.properties);
   own.delete("type");
   if (!("config" in definition.options)) own.delete("config");
-  const checked = await checkOptions(definition, { prefix, place, properties: own }, index, report);
+  const checked = await checkOptions(definition, { prefix, place, properties: own }, check);
   if (checked === undefined) return undefined;
   const config = { kind, name, type: entry.type, definition, place, ...checked };
-  const error = await tryToMake(agent, config, given.neighbours, runtime);
+  const error = await tryToMake({ agent, runtime, systemProperties }, config, given.neighbours);
   if (error === undefined) return config;
   // A selector and a processor know their keys as the source's and the group's.
   const key = String(error.context["key"] ?? "type").replace(/^(selector|processor)\./, "");
@@ -107,9 +110,9 @@ interface OptionsGiven {
 async function checkOptions(
   definition: Definition,
   { prefix, place, properties }: OptionsGiven,
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<{ options: never; parts: ReadonlyMap<string, PartConfig> } | undefined> {
+  const { report, systemProperties } = check;
   const values = new Map([...properties].map(([key, { value }]) => [key, value]));
   const parsed = parseOptions(definition.options, values);
   const at = (key: string): Place => properties.get(key) ?? place;
@@ -125,7 +128,7 @@ async function checkOptions(
   }
   for (const { key, why } of parsed.notes) report("note", at(key), prefix + key, why);
   if (whole && definition.check !== undefined) {
-    for (const { key, message } of definition.check(parsed.options)) {
+    for (const { key, message } of definition.check(parsed.options, systemProperties)) {
       whole = false;
       report("error", at(key), prefix + key, message);
     }
@@ -134,7 +137,7 @@ async function checkOptions(
   for (const [name, spec] of Object.entries(definition.options)) {
     if (spec.form !== "part") continue;
     const ref = parsed.options[name] as PartRef;
-    const part = await checkPart(ref, spec.key, { prefix, place, properties }, index, report);
+    const part = await checkPart(ref, spec.key, { prefix, place, properties }, check);
     if (part === undefined) whole = false;
     else parts.set(ref.prefix, part);
   }
@@ -145,9 +148,9 @@ async function checkPart(
   ref: PartRef,
   key: string,
   { prefix, place, properties }: OptionsGiven,
-  index: RegistryIndex,
-  report: Report,
+  check: CheckContext,
 ): Promise<PartConfig | undefined> {
+  const { index, report } = check;
   const at = properties.get(key) ?? place;
   const entry = index.find(ref.kind, ref.type);
   if (entry === undefined) {
@@ -161,7 +164,7 @@ async function checkPart(
   }
   const definition = await index.load(ref.kind, entry);
   const given = { prefix: prefix + ref.prefix, place: at, properties: own };
-  const checked = await checkOptions(definition, given, index, report);
+  const checked = await checkOptions(definition, given, check);
   return checked && { definition, ...checked };
 }
 

@@ -15,7 +15,7 @@ export interface ConfigurationRequest {
   readonly registry: readonly RegistryEntry[];
   /** `strict`: any error keeps the agent from starting. `lenient`: broken parts are left out. */
   readonly mode: "strict" | "lenient";
-  /** -D words, for `${sys:...}`. */
+  /** -D words, for `${sys:...}` and what is set for all components at once. */
   readonly defines?: ReadonlyMap<string, string>;
   /** For `${env:...}`; the process's own when not given. */
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -45,6 +45,7 @@ export async function loadConfiguration(
     index: createRegistryIndex(registry),
     runtime,
     report,
+    systemProperties: request.defines ?? new Map<string, string>(),
   });
   const runnable = canRun(configuration);
   if (!runnable && !problems.some(({ severity }) => severity === "error")) {

@@ -6,12 +6,11 @@ import {
   createSourceCounters,
   type Definition,
   MillraceError,
-  type Runtime,
   silentLog,
   type Sink,
 } from "@millrace/core";
 import { homedir } from "node:os";
-import { componentContext } from "../graph/component-maker.ts";
+import { componentContext, type MakerOptions } from "../graph/component-maker.ts";
 import { createMetricsRegistry } from "../monitoring/metrics-registry.ts";
 import type { ComponentConfig } from "./check-component.ts";
 import type { Place } from "./problem.ts";
@@ -30,15 +29,14 @@ export interface Neighbours {
  * What it throws besides CONFIG_INVALID is for the start to tell.
  */
 export async function tryToMake(
-  agent: string,
+  made: Pick<MakerOptions, "agent" | "runtime" | "systemProperties">,
   config: ComponentConfig,
   neighbours: Neighbours | undefined,
-  runtime: Runtime,
 ): Promise<MillraceError | undefined> {
   // Without any of its channels or sinks it would only complain of what is reported already.
   const { channels = [], sinks = [] } = neighbours ?? {};
   if (neighbours !== undefined && channels.length + sinks.length === 0) return undefined;
-  const options = { agent, runtime, log: () => silentLog, labels: {}, home: homedir() };
+  const options = { ...made, log: () => silentLog, labels: {}, home: homedir() };
   const context = {
     ...componentContext({ ...options, metrics: createMetricsRegistry() }, config),
     counters: { ...createSourceCounters(), ...createChannelCounters(), ...createSinkCounters() },

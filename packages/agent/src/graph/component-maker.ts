@@ -19,6 +19,8 @@ export interface MakerOptions {
   /** Labels that every metric carries, beside agent, component and type. */
   readonly labels: Labels;
   readonly home: string;
+  /** The -D words; none when not given. */
+  readonly systemProperties?: ReadonlyMap<string, string>;
 }
 
 /** What a component is handed, whatever kind it is of. */
@@ -27,12 +29,13 @@ export function componentContext(
   config: Pick<ComponentConfig, "name" | "type" | "parts">,
   label = config.name,
 ): ComponentContext {
-  const { agent, runtime, log, home } = options;
+  const { agent, runtime, log, home, systemProperties = new Map() } = options;
   const common = {
     agent,
     name: config.name,
     runtime,
     home,
+    systemProperties,
     log: log(label),
     metrics: componentMetrics(options, label, config.type),
   };

@@ -32,6 +32,8 @@ export interface AgentOptions {
   readonly labels?: Labels;
   /** What `~` means; the user's home directory when not given. */
   readonly home?: string;
+  /** The -D words, for what is set for all components at once; none when not given. */
+  readonly systemProperties?: ReadonlyMap<string, string>;
 }
 
 export type AgentState = "idle" | "starting" | "running" | "draining" | "stopped" | "failed";
@@ -67,6 +69,7 @@ const graceMs = 2000;
 
 export function createAgent(options: AgentOptions): Agent {
   const { configuration, mode, runtime, labels = {}, home = homedir() } = options;
+  const { systemProperties = new Map<string, string>() } = options;
   const { clock } = runtime;
   const log = options.log(configuration.agent);
   const metrics = createMetricsRegistry();
@@ -157,6 +160,7 @@ export function createAgent(options: AgentOptions): Agent {
     await startMonitoring();
     const made = await createGraph({
       ...{ agent: configuration.agent, configuration, runtime, metrics, labels, home },
+      systemProperties,
       log: options.log,
       onFatal,
     });

@@ -76,6 +76,7 @@ async function runAgent(
     mode,
     runtime: systemRuntime,
     log: (component) => log.of(component),
+    systemProperties: defines,
     ...(monitoring === undefined ? {} : { monitoring }),
     ...(role === undefined ? {} : { labels: { role } }),
     ...(home === undefined ? {} : { home }),

@@ -154,3 +154,32 @@ test("-D words come from flume-env.sh, then FLUME_JAVA_OPTS, then the command li
   const without = await gatherDefines(words, join(directory, "none"), {}, systemRuntime.files);
   assert.deepEqual(Object.fromEntries(without.defines), { c: "3" });
 });
+
+const tlsSettings = [
+  ["T155", "javax.net.ssl.keyStore", "FLUME_SSL_KEYSTORE_PATH"],
+  ["T156", "javax.net.ssl.keyStorePassword", "FLUME_SSL_KEYSTORE_PASSWORD"],
+  ["T157", "javax.net.ssl.keyStoreType", "FLUME_SSL_KEYSTORE_TYPE"],
+  ["T159", "javax.net.ssl.trustStore", "FLUME_SSL_TRUSTSTORE_PATH"],
+  ["T160", "javax.net.ssl.trustStorePassword", "FLUME_SSL_TRUSTSTORE_PASSWORD"],
+  ["T161", "javax.net.ssl.trustStoreType", "FLUME_SSL_TRUSTSTORE_TYPE"],
+  ["T163", "flume.ssl.include.protocols", "FLUME_SSL_INCLUDE_PROTOCOLS"],
+  ["T164", "flume.ssl.exclude.protocols", "FLUME_SSL_EXCLUDE_PROTOCOLS"],
+  ["T165", "flume.ssl.include.cipherSuites", "FLUME_SSL_INCLUDE_CIPHERSUITES"],
+  ["T166", "flume.ssl.exclude.cipherSuites", "FLUME_SSL_EXCLUDE_CIPHERSUITES"],
+] as const;
+for (const [row, property, variable] of tlsSettings) {
+  test(`${property} is what -D says, else what ${variable} says, else not given (${row})`, async () => {
+    const gather = async (line: string, env: Record<string, string>) => {
+      const words = splitWords(line.split(" "));
+      return (await gatherDefines(words, undefined, env, systemRuntime.files)).defines;
+    };
+    const defined = `agent -D${property}=word`;
+    assert.equal((await gather(defined, { [variable]: "environment" })).get(property), "word");
+    assert.equal((await gather(defined, {})).get(property), "word");
+    const env = { [variable]: "environment" };
+    assert.equal((await gather("agent", env)).get(property), "environment");
+    const inJavaOpts = { ...env, FLUME_JAVA_OPTS: `-D${property}=opts` };
+    assert.equal((await gather("agent", inJavaOpts)).get(property), "opts");
+    assert.equal((await gather("agent", {})).has(property), false);
+  });
+}

@@ -19,6 +19,8 @@ export interface ComponentContext {
   readonly metrics: Metrics;
   /** The directory `~` and Flume's `user.home` stand for. */
   readonly home: string;
+  /** The `-D` words, with what Flume's environment variables add; see `Definition.check`. */
+  readonly systemProperties: ReadonlyMap<string, string>;
   /** Makes a part that an option of this component named. */
   makePart<T>(ref: PartRef): Promise<T>;
 }
@@ -123,8 +125,14 @@ export interface Definition<
   /** A property file, whole enough that `check` passes. The component is the one the example is of. */
   readonly example: string;
   readonly guarantee?: Guarantee;
-  /** Problems between options that no single one shows; the agent reports them with their line. */
-  check?(options: OptionsOf<S>): readonly { key: string; message: string }[];
+  /**
+   * Problems between options that no single one shows; the agent reports them with their line.
+   * Some defaults are for all components at once, as system properties.
+   */
+  check?(
+    options: OptionsOf<S>,
+    systemProperties?: ReadonlyMap<string, string>,
+  ): readonly { key: string; message: string }[];
   /** Sources and sinks: the option that says how many events one transaction holds at most. */
   batchSize?(options: OptionsOf<S>): number;
   /** Channels: how many events one transaction may hold. */

@@ -1,4 +1,4 @@
-import type { Clock, EventBatch, Log } from "@millrace/core";
+import type { Clock, EventBatch, FileSystem, Log } from "@millrace/core";
 import type { ClientTransport } from "../tcp/security.ts";
 
 /** What a client of any wire is made with. */
@@ -15,6 +15,8 @@ export interface EventClientOptions {
   readonly maxFrameBytes: number;
   /** Plain TCP when not given. */
   readonly transport?: ClientTransport;
+  /** Where the files of TLS are; the machine's when not given. */
+  readonly files?: FileSystem;
   readonly clock: Clock;
   readonly log: Log;
 }

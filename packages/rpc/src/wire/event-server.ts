@@ -1,4 +1,4 @@
-import type { Clock, EventBatch, Lifecycle, Log, MillraceError } from "@millrace/core";
+import type { Clock, EventBatch, FileSystem, Lifecycle, Log, MillraceError } from "@millrace/core";
 import type { ServerTransport } from "../tcp/security.ts";
 
 export interface EventCall {
@@ -61,6 +61,8 @@ export interface EventServerOptions {
   readonly limits?: Partial<EventServerLimits>;
   /** Plain TCP, and everyone is let in, when not given. */
   readonly transport?: ServerTransport;
+  /** Where the files of TLS are; the machine's when not given. */
+  readonly files?: FileSystem;
   readonly observer?: EventServerObserver;
   readonly clock: Clock;
   readonly log: Log;
