@@ -2,7 +2,6 @@ export type * from "./config/agent-configuration.ts";
 export { type ConfigurationRequest, loadConfiguration } from "./config/load-configuration.ts";
 export { formatProblem, type Problem } from "./config/problem.ts";
 export { didYouMean } from "./config/nearest-name.ts";
-export { parseProperties } from "./properties/parse-properties.ts";
 export { describePaths, formatPath, type PathGuarantee } from "./guarantee/describe-paths.ts";
 export {
   type Agent,

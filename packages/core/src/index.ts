@@ -41,4 +41,5 @@ export { compileJavaPattern } from "./define/java-pattern.ts";
 export * from "./define/options.ts";
 export * from "./define/parse-options.ts";
 export * from "./define/define.ts";
+export * from "./properties/parse-properties.ts";
 export * from "./audit/index.ts";

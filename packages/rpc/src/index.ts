@@ -10,6 +10,8 @@ export {
   type TlsChoice,
   type TlsStore,
 } from "./tcp/security.ts";
+export * from "./tcp/client-transport-options.ts";
+export * from "./tcp/tls-options.ts";
 export type { EventClient, EventClientOptions } from "./wire/event-client.ts";
 export {
   defaultEventServerLimits,

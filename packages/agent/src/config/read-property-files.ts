@@ -1,5 +1,4 @@
-import { type FileSystem, readWholeFile, systemErrorCode } from "@millrace/core";
-import { parseProperties } from "../properties/parse-properties.ts";
+import { type FileSystem, parseProperties, readWholeFile, systemErrorCode } from "@millrace/core";
 import type { Problem } from "./problem.ts";
 
 /** One property with where it stands. The value is trimmed, and as written: nothing is replaced yet. */
