@@ -31,13 +31,14 @@ export {
 } from "./channels/channel-processor.ts";
 export * from "./sources/source.ts";
 export { createSourceRunner, type SourceRunnerOptions } from "./sources/source-runner.ts";
-export type * from "./sinks/sink.ts";
+export * from "./sinks/sink.ts";
 export { countDeliveries, type DeliveryCounting } from "./sinks/count-deliveries.ts";
 export { createSinkRunner, type SinkRunner, type SinkRunnerOptions } from "./sinks/sink-runner.ts";
 export * from "./metrics/counters.ts";
 export * from "./metrics/common-metrics.ts";
 export * from "./metrics/metrics.ts";
 export { compileJavaPattern } from "./define/java-pattern.ts";
+export { didYouMean, foldName, nearestName } from "./define/nearest-name.ts";
 export * from "./define/options.ts";
 export * from "./define/parse-options.ts";
 export * from "./define/define.ts";

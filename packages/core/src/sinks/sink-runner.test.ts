@@ -514,3 +514,32 @@ void test("a runner that was stopped may be started again", async () => {
   assert.deepEqual(handed, [[1, 2]]);
   await runner.stop(never);
 });
+
+void test("as many deliveries are under way as the sink says now: a group's number changes", async () => {
+  const ends: (() => void)[] = [];
+  const given1 = await given(() => new Promise((resolve) => ends.push(resolve)), { batchSize: 1 });
+  const { runner, put, handed, channel } = given1;
+  const sink = given1.sink as { deliveriesInFlight: number };
+  const endOne = async (): Promise<void> => {
+    ends.shift()?.();
+    await settle();
+  };
+  await put(1, 20);
+  await runner.start(never);
+  await settle();
+  assert.deepEqual([handed.length, ends.length], [1, 1]);
+  sink.deliveriesInFlight = 4;
+  await endOne();
+  assert.equal(ends.length, 4, "the active member takes four");
+  sink.deliveriesInFlight = 2;
+  await endOne();
+  await endOne();
+  assert.equal(ends.length, 2);
+  await endOne();
+  assert.equal(ends.length, 2);
+  sink.deliveriesInFlight = 0;
+  for (let i = 0; i < 100 && channel.size > 0; i++) await endOne();
+  assert.equal(channel.size, 0, "one goes on however little is wanted");
+  assert.deepEqual(handed.flat(), numbersOf(numberedBatch(1, 20)));
+  await runner.stop(never);
+});

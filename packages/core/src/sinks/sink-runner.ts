@@ -8,10 +8,10 @@ import { type Clock, sleep } from "../runtime/clock.ts";
 import { settledBy } from "../runtime/deadline.ts";
 import type { Log } from "../runtime/log.ts";
 import { jitter, type Random } from "../runtime/random.ts";
-import { roundsPerTurn, yieldToEventLoop } from "../runtime/yield.ts";
 import type { PollBackoff } from "../sources/source.ts";
 import { countDeliveries } from "./count-deliveries.ts";
 import { deliverLent } from "./deliver-lent.ts";
+import { runLoops } from "./run-loops.ts";
 import type { Sink } from "./sink.ts";
 
 export interface SinkRunnerOptions {
@@ -52,6 +52,8 @@ const emptyTakeMs = 100;
  *      beginTake ──> deliver ──> commit          per loop; deliveriesInFlight loops
  *                  ^    │ failed
  *                  └────┘ back-off, the same batch
+ *
+ *   A group's number of deliveries changes with its members that work; see runLoops.
  *
  *   three signals, each aborted once in the life of a run:
  *   taking      no take begins any more
@@ -177,11 +179,11 @@ function startRun(options: SinkRunnerOptions, sink: Sink): Run {
     }
   };
 
-  const loop = async (): Promise<void> => {
+  const begin = (): (() => Promise<void>) => {
     let emptyAtMs = -Infinity;
-    for (let round = 1; !taking.signal.aborted; round++) {
+    return async () => {
       const lent = await take();
-      if (lent === undefined) continue;
+      if (lent === undefined) return;
       if (lent.batch.length > 0) {
         const fatal = await deliverLent(lent, how);
         if (fatal !== undefined) fail(fatal);
@@ -193,16 +195,18 @@ function startRun(options: SinkRunnerOptions, sink: Sink): Run {
         emptyAtMs = clock.monotonic();
       }
       endWhenEmpty();
-      if (round % roundsPerTurn === 0) await yieldToEventLoop();
-    }
+    };
   };
 
-  // A loop throws only by a mistake of ours: better to stop in order than to stand still unseen.
-  const loops = Array.from({ length: sink.deliveriesInFlight }, () =>
-    loop().catch((error: unknown) => fail(toMillraceError(error))),
-  );
+  const ended = runLoops({
+    wanted: () => sink.deliveriesInFlight,
+    begin,
+    until: taking.signal,
+    // A round throws only by a mistake of ours: better to stop in order than to stand still unseen.
+    onError: (error) => fail(toMillraceError(error)),
+  });
   return {
-    ended: Promise.all(loops),
+    ended,
     end,
     drain() {
       draining = true;
