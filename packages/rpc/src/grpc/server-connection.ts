@@ -1,0 +1,187 @@
+import { MillraceError } from "@millrace/core";
+import {
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { IncomingHttpHeaders } from "node:http2";
+import type { Duplex } from "node:stream";
+import type { ServerConnection } from "../tcp/connection-server.ts";
+import type { EventServerObserver } from "../wire/event-server.ts";
+import { callProblem, isGrpc, refuseCall } from "./responses.ts";
+import type { Health } from "./health.ts";
+import { HealthStream } from "./health-stream.ts";
+import {
+  appendPath,
+  deliverPath,
+  flowWindowBytes,
+  healthCheckPath,
+  healthWatchPath,
+  statusCode,
+} from "./protocol.ts";
+import { ServerStream, type StreamShared } from "./server-stream.ts";
+
+export type ConnectionShared = Omit<StreamShared, "peer" | "active" | "malformed"> & {
+  readonly observer: EventServerObserver;
+  readonly health: Health;
+};
+
+/** What one connection serves, and ends. */
+export interface CallStream {
+  readonly busy: boolean;
+  drain(): void;
+  sweep(nowMs: number): void;
+}
+
+/**
+ * A proxy may lead many clients through one connection; past this many calls at one time it opens
+ * another.
+ */
+const streamsMax = 64;
+/** How long a connection may take to close once it has nothing left to say. */
+const lingerMs = 1000;
+
+/**
+ * One client's HTTP/2 connection and the calls on it.
+ *
+ *   open -> draining (GOAWAY: no further call; each call ends by itself) -> closed
+ */
+export class GrpcServerConnection implements ServerConnection {
+  readonly #socket: Duplex;
+  readonly #session: ServerHttp2Session;
+  readonly #shared: ConnectionShared;
+  readonly #peer: string;
+  readonly #streamShared: StreamShared;
+  readonly #streams = new Set<CallStream>();
+  readonly #sinceMs: number;
+  #state: "open" | "draining" | "closed" = "open";
+  #greeted = false;
+  #activeAtMs: number;
+  #malformedLogged = false;
+
+  constructor(socket: Duplex, peer: string, shared: ConnectionShared) {
+    this.#socket = socket;
+    this.#shared = shared;
+    this.#peer = peer;
+    this.#sinceMs = shared.clock.monotonic();
+    this.#activeAtMs = this.#sinceMs;
+    this.#streamShared = {
+      ...shared,
+      peer,
+      active: () => (this.#activeAtMs = shared.clock.monotonic()),
+      malformed: (error) => this.#countMalformed(error),
+    };
+    socket.on("error", () => {});
+    // HTTP/2 knows no half-closed connection: who has ended takes no answer.
+    socket.on("end", () => this.destroy());
+    socket.on("close", () => {
+      this.#state = "closed";
+    });
+    this.#session = performServerHandshake(socket, {
+      settings: { initialWindowSize: flowWindowBytes, maxConcurrentStreams: streamsMax },
+    });
+    this.#session.on("remoteSettings", () => (this.#greeted = true));
+    this.#session.on("stream", (stream, headers) => this.#begin(stream, headers));
+    this.#session.on("error", (error: Error) => {
+      // A reset is the peer's way to go; what breaks the protocol is worth a word.
+      if ("code" in error && error.code === "ERR_HTTP2_ERROR") {
+        this.#countMalformed(
+          new MillraceError("FRAME_MALFORMED", `not gRPC over HTTP/2: ${error.message}`),
+        );
+      }
+    });
+  }
+
+  drain(): void {
+    if (this.#state !== "open") return;
+    this.#state = "draining";
+    for (const stream of this.#streams) stream.drain();
+    this.#session.close();
+    this.#closeWhenDone();
+  }
+
+  destroy(): void {
+    this.#session.destroy();
+    this.#socket.destroy();
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#state !== "open") return;
+    const { messageTimeoutMs, idleTimeoutMs } = this.#shared.limits;
+    if (!this.#greeted && nowMs - this.#sinceMs >= messageTimeoutMs) {
+      this.#countMalformed(
+        new MillraceError(
+          "FRAME_MALFORMED",
+          `no HTTP/2 settings came within ${messageTimeoutMs} ms`,
+        ),
+      );
+      this.destroy();
+      return;
+    }
+    let busy = false;
+    for (const stream of this.#streams) {
+      stream.sweep(nowMs);
+      busy ||= stream.busy;
+    }
+    const idle = nowMs - this.#activeAtMs;
+    if (!busy && idleTimeoutMs > 0 && idle >= idleTimeoutMs) {
+      this.#shared.log.info(`connection of ${this.#peer} closed: idle for ${Math.round(idle)} ms`);
+      this.drain();
+    }
+  }
+
+  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    this.#streamShared.active();
+    if (!isGrpc(headers)) {
+      stream.on("error", () => {});
+      stream.respond({ ":status": 415 }, { endStream: true });
+      stream.close();
+      return;
+    }
+    const problem = callProblem(headers);
+    if (problem !== undefined) {
+      refuseCall(stream, problem);
+      return;
+    }
+    const call = this.#open(stream, String(headers[":path"]));
+    if (call === undefined) return;
+    this.#streams.add(call);
+    stream.on("close", () => {
+      this.#streams.delete(call);
+      if (this.#state === "draining") this.#closeWhenDone();
+    });
+  }
+
+  #open(stream: ServerHttp2Stream, path: string): CallStream | undefined {
+    switch (path) {
+      case deliverPath:
+        return new ServerStream(stream, false, this.#streamShared);
+      case appendPath:
+        return new ServerStream(stream, true, this.#streamShared);
+      case healthCheckPath:
+        return new HealthStream(stream, this.#shared.health, false, this.#shared.clock);
+      case healthWatchPath:
+        return new HealthStream(stream, this.#shared.health, true, this.#shared.clock);
+      default:
+        refuseCall(stream, { code: statusCode.UNIMPLEMENTED, message: `no method ${path} here` });
+        return undefined;
+    }
+  }
+
+  #closeWhenDone(): void {
+    if (this.#streams.size > 0) return;
+    const timer = this.#shared.clock.setTimer(lingerMs, () => this.destroy());
+    this.#socket.once("close", () => timer.cancel());
+  }
+
+  /** Counts every message that could not be read; the log has the first of each connection. */
+  #countMalformed(error: MillraceError): void {
+    this.#shared.observer.requestMalformed?.(error, this.#peer);
+    if (this.#malformedLogged) return;
+    this.#malformedLogged = true;
+    this.#shared.log.warn(`${this.#peer} sent what cannot be read: ${error.message}`, {
+      code: error.code,
+      peer: this.#peer,
+    });
+  }
+}
