@@ -32,6 +32,7 @@ export {
 export * from "./sources/source.ts";
 export { createSourceRunner, type SourceRunnerOptions } from "./sources/source-runner.ts";
 export * from "./sinks/sink.ts";
+export type * from "./sinks/sink-selector.ts";
 export { countDeliveries, type DeliveryCounting } from "./sinks/count-deliveries.ts";
 export { createSinkRunner, type SinkRunner, type SinkRunnerOptions } from "./sinks/sink-runner.ts";
 export * from "./metrics/counters.ts";

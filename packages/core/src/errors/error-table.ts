@@ -91,6 +91,11 @@ export const errorTable = {
     says: "No connection to the next hop.",
     todo: "Check host, port and that the next agent is up; delivery is retried.",
   },
+  RPC_TLS_FAILED: {
+    answer: "retry",
+    says: "No TLS with the next hop: one of the two does not accept the other's certificate, protocols or ciphers, or one of them has no TLS.",
+    todo: "See the message for the certificate and the reason; delivery is retried, with the files read again when they change.",
+  },
   RPC_CONNECTION_LOST: {
     answer: "retry",
     says: "The connection to the next hop ended while a batch was in flight.",
@@ -120,6 +125,27 @@ export const errorTable = {
     answer: "retry",
     says: "The peer's handshake is not one of Flume's protocol.",
     todo: "Check that the port is an Avro source.",
+  },
+  // Discovery
+  DISCOVERY_FAILED: {
+    answer: "retry",
+    says: "DNS or Consul gave no answer, or named nobody; what was last known is kept.",
+    todo: "Check the name, the name server or the Consul agent in the message; it is asked again.",
+  },
+  REGISTRATION_FAILED: {
+    answer: "retry",
+    says: "Consul did not take, or lost, the registration of a source; the source takes events all the same.",
+    todo: "Check the Consul agent's address and the token in the message; it is tried again.",
+  },
+  RPC_HOSTS_UNAVAILABLE: {
+    answer: "retry",
+    says: "None of several hosts took a batch: each failed, is left out for a while, or none is known.",
+    todo: "See the message for each host's last error; the batch is sent again.",
+  },
+  RPC_CLIENT_CLOSED: {
+    answer: "retry",
+    says: "An RPC client was used after it was closed.",
+    todo: "Make another client; nothing of the batch was sent.",
   },
   // Sinks and groups
   SINK_GROUP_UNAVAILABLE: {
@@ -178,6 +204,16 @@ export const errorTable = {
     answer: "fatal",
     says: "The address to listen on cannot be used.",
     todo: "Check bind and port.",
+  },
+  TLS_STORE_INVALID: {
+    answer: "fatal",
+    says: "A keystore or truststore cannot be used: the file, its password, its type, or a certificate in it.",
+    todo: "Correct what the message names. A file that goes bad while the agent runs is not taken: the old one stays in use.",
+  },
+  TLS_HANDSHAKE_FAILED: {
+    answer: "reject",
+    says: "A client and this server did not come to terms about TLS or compression; its connection was closed.",
+    todo: "See the message for what each side seems to be set to, and for the certificate and the reason.",
   },
   CONFIG_INVALID: {
     answer: "fatal",

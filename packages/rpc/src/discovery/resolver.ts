@@ -1,0 +1,38 @@
+import { lookup, Resolver as NodeResolver } from "node:dns/promises";
+import { formatHost, parseNameServer } from "./host-address.ts";
+
+/** What is asked of DNS. Each throws Node's error with its code: ENOTFOUND, ENODATA, ESERVFAIL, ETIMEOUT, ... */
+export interface Resolver {
+  /** As the system finds hosts: hosts file, search domains, DNS. */
+  lookup(name: string, family: 0 | 4 | 6): Promise<readonly string[]>;
+  resolve4(name: string): Promise<readonly string[]>;
+  resolve6(name: string): Promise<readonly string[]>;
+  resolveSrv(name: string): Promise<readonly SrvRecord[]>;
+  /** Ends questions under way, but not lookups: the system cannot be interrupted. */
+  cancel(): void;
+}
+
+export interface SrvRecord {
+  readonly name: string;
+  readonly port: number;
+  readonly priority: number;
+  readonly weight: number;
+}
+
+const answerWaitMs = 2000;
+const tries = 3;
+
+/** Asks `server`, an address with or without port, or the system's name servers. */
+export function openResolver(server?: string): Resolver {
+  const resolver = new NodeResolver({ timeout: answerWaitMs, tries });
+  if (server !== undefined) resolver.setServers([formatHost(parseNameServer(server))]);
+  return {
+    async lookup(name, family) {
+      return (await lookup(name, { all: true, family })).map(({ address }) => address);
+    },
+    resolve4: (name) => resolver.resolve4(name),
+    resolve6: (name) => resolver.resolve6(name),
+    resolveSrv: (name) => resolver.resolveSrv(name),
+    cancel: () => resolver.cancel(),
+  };
+}
