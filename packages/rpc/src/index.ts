@@ -12,6 +12,13 @@ export {
 } from "./tcp/security.ts";
 export * from "./tcp/client-transport-options.ts";
 export * from "./tcp/tls-options.ts";
+export {
+  type KeyMaterial,
+  readKeyStore,
+  readTrustStore,
+  type StoreReader,
+  type TrustMaterial,
+} from "./tcp/store.ts";
 export type { EventClient, EventClientOptions } from "./wire/event-client.ts";
 export {
   defaultEventServerLimits,
