@@ -1,0 +1,3 @@
+export { createThriftClient, type ThriftClientOptions } from "./client.ts";
+export { javaFrameBytesMax, type ThriftProtocol } from "./protocol.ts";
+export { createThriftServer, type ThriftServerOptions } from "./server.ts";
