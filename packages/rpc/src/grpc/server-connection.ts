@@ -80,6 +80,8 @@ export class GrpcServerConnection implements ServerConnection {
     this.#session = performServerHandshake(socket, {
       settings: { initialWindowSize: flowWindowBytes, maxConcurrentStreams: streamsMax },
     });
+    // The window of the connection opens as bytes come in, whoever reads them: no stream waits for another.
+    this.#session.setLocalWindowSize(flowWindowBytes);
     this.#session.on("remoteSettings", () => (this.#greeted = true));
     this.#session.on("stream", (stream, headers) => this.#begin(stream, headers));
     this.#session.on("error", (error: Error) => {

@@ -67,6 +67,8 @@ export class ServerStream {
     });
     stream.on("drain", () => this.#pump());
     stream.on("end", () => {
+      // The end of a stream that was cut is none: nothing of a half message is kept, or held against the peer.
+      if (stream.aborted || stream.closed) return;
       this.#peerEnded = true;
       this.#pump();
     });
