@@ -5,6 +5,7 @@ const titles: Record<string, string> = {
   channel: "Channels",
   sink: "Sinks",
   "sink-processor": "Sink processors",
+  "sink-selector": "Sink selectors",
   selector: "Channel selectors",
   interceptor: "Interceptors",
   serializer: "Serializers",

@@ -17,6 +17,7 @@ export const kindFolders = [
   "channels",
   "sinks",
   "sink-processors",
+  "sink-selectors",
   "selectors",
   "interceptors",
   "serializers",

@@ -87,6 +87,20 @@ export const registry: readonly RegistryEntry[] = [
     load: async () => (await import("./sink-processors/load-balance/index.ts")).sinkProcessor,
   },
   {
+    kind: "sink-selector",
+    type: "random",
+    aliases: ["org.apache.flume.sink.LoadBalancingSinkProcessor$RandomOrderSinkSelector"],
+    summary: "The sink of each batch is drawn by lot.",
+    load: async () => (await import("./sink-selectors/random/index.ts")).sinkSelector,
+  },
+  {
+    kind: "sink-selector",
+    type: "round_robin",
+    aliases: ["org.apache.flume.sink.LoadBalancingSinkProcessor$RoundRobinSinkSelector"],
+    summary: "The sinks of a group take turns.",
+    load: async () => (await import("./sink-selectors/round-robin/index.ts")).sinkSelector,
+  },
+  {
     kind: "selector",
     type: "multiplexing",
     aliases: ["org.apache.flume.channel.MultiplexingChannelSelector"],

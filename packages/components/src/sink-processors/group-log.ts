@@ -27,11 +27,10 @@ export class DeliveryLog {
     };
   }
 
-  trialFailed(member: GroupMember, active: GroupMember | undefined): void {
-    const stays = active === undefined ? "" : `; ${active.name} stays active`;
-    this.#log.info(
-      `${member.name} failed a trial batch (${member.reason})${penaltyText(member)}${stays}`,
-    );
+  trialFailed(member: GroupMember, consequence: string, active: readonly GroupMember[]): void {
+    const names = active.map(({ name }) => name).join(", ");
+    const stays = names === "" ? "" : `; ${names} ${active.length > 1 ? "stay" : "stays"} active`;
+    this.#log.info(`${member.name} failed a trial batch (${member.reason})${consequence}${stays}`);
   }
 
   delivered(member: GroupMember, recovered: string | undefined): void {
@@ -63,6 +62,6 @@ export function penaltyText(member: GroupMember): string {
   return `, penalty ${secondsText(member.penaltyMs)}`;
 }
 
-function secondsText(ms: number): string {
+export function secondsText(ms: number): string {
   return `${Math.round(ms / 100) / 10} s`;
 }

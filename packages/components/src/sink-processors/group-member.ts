@@ -4,6 +4,7 @@ import {
   jitter,
   type MillraceError,
   type Random,
+  type SelectableSink,
   type Sink,
   systemErrorCode,
 } from "@millrace/core";
@@ -13,11 +14,21 @@ const penaltyBaseMs = 1000;
 /** A store may ask for a longer wait than the group's limit, up to this. */
 const askedPenaltyMsMax = 300_000;
 
+/** A delivery that a member has begun, until it is ended. */
+export interface Turn {
+  readonly member: GroupMember;
+  /** It is the one batch that shows whether a member that failed works again. */
+  readonly onTrial: boolean;
+  /** `member.changes` when it began. */
+  readonly changes: number;
+}
+
 /**
- * A sink of a group, and what the group knows of its health. A penalty is 2 s after the first
- * failure in a row and doubles with each, up to the group's limit, none when that is 0; a delivered batch ends the row.
+ * A sink of a group, and what the group knows of its health and its room. A penalty is 2 s after the
+ * first failure in a row and doubles with each, up to the group's limit, none when that is 0; a
+ * delivered batch ends the row. After a failure it has room for one batch at a time, its trial.
  */
-export class GroupMember {
+export class GroupMember implements SelectableSink {
   readonly name: string;
   readonly sink: Sink;
   /** In a row. */
@@ -29,6 +40,8 @@ export class GroupMember {
   readonly #penaltyMsMax: number;
   #penaltyEndMs = 0;
   #changes = 0;
+  #underWay = 0;
+  #onTrial = false;
 
   constructor(
     name: string,
@@ -43,14 +56,60 @@ export class GroupMember {
     this.#penaltyMsMax = penaltyMsMax;
   }
 
+  get isLive(): boolean {
+    return this.failures === 0;
+  }
+
+  /** It failed, and may be tried again. */
+  get isDue(): boolean {
+    return this.failures > 0 && this.penaltyMs === 0;
+  }
+
+  get onTrial(): boolean {
+    return this.#onTrial;
+  }
+
   /** Milliseconds until it may be tried again; 0 when it may. */
   get penaltyMs(): number {
     return Math.max(0, this.#penaltyEndMs - this.#clock.monotonic());
   }
 
+  /** Deliveries that it has not answered. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
+  /** How many deliveries it may have at once now. */
+  get capacity(): number {
+    if (this.penaltyMs > 0) return 0;
+    return this.isLive ? Math.max(1, this.sink.deliveriesInFlight) : 1;
+  }
+
+  /** Whether it could begin a delivery now, its penalty aside. */
+  get hasRoom(): boolean {
+    if (this.#onTrial) return false;
+    return this.#underWay < Math.max(1, this.sink.deliveriesInFlight);
+  }
+
+  get available(): boolean {
+    return this.penaltyMs === 0 && this.hasRoom;
+  }
+
   /** Grows with every failure and recovery: what began before the last one tells nothing new. */
   get changes(): number {
     return this.#changes;
+  }
+
+  begin(): Turn {
+    this.#underWay++;
+    const onTrial = !this.isLive;
+    if (onTrial) this.#onTrial = true;
+    return { member: this, onTrial, changes: this.#changes };
+  }
+
+  end({ onTrial }: Turn): void {
+    this.#underWay--;
+    if (onTrial) this.#onTrial = false;
   }
 
   penalise(error: MillraceError): void {

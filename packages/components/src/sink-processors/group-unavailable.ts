@@ -13,7 +13,7 @@ export function groupUnavailable(
   const states = members.map((member) => {
     const seconds = Math.ceil(member.penaltyMs / 100) / 10;
     const penalty = seconds > 0 ? `, penalised for ${seconds} s` : "";
-    return `${member.name} ${member.reason}${penalty}`;
+    return `${member.name} ${member.reason === "" ? "was not asked" : member.reason}${penalty}`;
   });
   return delivery.lift(
     "SINK_GROUP_UNAVAILABLE",

@@ -6,6 +6,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Log } from "../runtime/log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Sink } from "../sinks/sink.ts";
+import type { SinkSelector } from "../sinks/sink-selector.ts";
 import type { ChannelProcessor, Interceptor, Source } from "../sources/source.ts";
 import type { OptionSpecs, OptionsOf, PartRef } from "./options.ts";
 
@@ -86,6 +87,7 @@ export type ComponentKind =
   | "interceptor"
   | "selector"
   | "sink-processor"
+  | "sink-selector"
   | "serializer"
   | "deserializer";
 
@@ -96,6 +98,7 @@ interface Kinds {
   interceptor: { context: ComponentContext; made: Interceptor };
   selector: { context: SelectorContext; made: ChannelSelector };
   "sink-processor": { context: SinkProcessorContext; made: Sink };
+  "sink-selector": { context: ComponentContext; made: SinkSelector };
   serializer: { context: ComponentContext; made: MakeSerializer };
   deserializer: { context: ComponentContext; made: MakeDeserializer };
 }
@@ -159,6 +162,7 @@ export const defineSink = definer("sink");
 export const defineInterceptor = definer("interceptor");
 export const defineSelector = definer("selector");
 export const defineSinkProcessor = definer("sink-processor");
+export const defineSinkSelector = definer("sink-selector");
 export const defineSerializer = definer("serializer");
 export const defineDeserializer = definer("deserializer");
 

@@ -21,7 +21,7 @@ export interface OptionSpec<T> {
 }
 
 /** Small components that others are made of, named by a property of theirs. */
-export type PartKind = "serializer" | "deserializer";
+export type PartKind = "serializer" | "deserializer" | "sink-selector";
 
 /** A part as configured: its type and the properties under its prefix, for `context.makePart`. */
 export interface PartRef {

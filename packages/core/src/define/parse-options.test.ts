@@ -86,3 +86,15 @@ void test("a prefix that is required and has nothing below it is a problem", () 
   );
   assert.deepEqual(parseOptions(required, new Map([["filegroups.f1", "/x"]])).problems, []);
 });
+
+void test("a key that an option has is not also its part's", () => {
+  const specs = {
+    selector: part("selector", "sink-selector", "Whose turn it is", "round_robin"),
+    maxTimeOutMs: integer("selector.maxTimeOut", "The longest time", { default: 30_000 }),
+  };
+  const given = { "selector.maxTimeOut": "9", "selector.weight.k1": "3" };
+  const { options, unknownKeys } = parseOptions(specs, new Map(Object.entries(given)));
+  assert.equal(options.maxTimeOutMs, 9);
+  assert.deepEqual([...options.selector.properties], [["weight.k1", "3"]]);
+  assert.deepEqual(unknownKeys, []);
+});

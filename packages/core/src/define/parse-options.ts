@@ -26,6 +26,8 @@ export function parseOptions<S extends OptionSpecs>(
   const problems: OptionProblem[] = [];
   const notes: { key: string; why: string }[] = [];
   const used = new Set<string>();
+  // A key that an option has is not also its part's: `selector.maxTimeOut` beside `selector`.
+  const own = new Set(Object.values(specs).map(({ key }) => key));
   for (const [name, spec] of Object.entries(specs)) {
     switch (spec.form) {
       case "ignored":
@@ -43,7 +45,7 @@ export function parseOptions<S extends OptionSpecs>(
           kind: spec.part,
           type: properties.get(spec.key) ?? spec.defaultText,
           prefix: `${spec.key}.`,
-          properties: takePrefix(properties, `${spec.key}.`, used),
+          properties: takePrefix(properties, `${spec.key}.`, used, own),
         };
         break;
       case "value": {
@@ -75,10 +77,11 @@ function takePrefix(
   properties: ReadonlyMap<string, string>,
   prefix: string,
   used: Set<string>,
+  except: ReadonlySet<string> = new Set(),
 ): ReadonlyMap<string, string> {
   const found = new Map<string, string>();
   for (const [key, value] of properties) {
-    if (!key.startsWith(prefix) || key.length === prefix.length) continue;
+    if (!key.startsWith(prefix) || key.length === prefix.length || except.has(key)) continue;
     used.add(key);
     found.set(key.slice(prefix.length), value);
   }

@@ -1,26 +1,28 @@
 import {
   type EventBatch,
   MillraceError,
-  type Sink,
   type SinkProcessorContext,
+  type SinkSelector,
 } from "@millrace/core";
-import { GroupDelivery } from "../group-delivery.ts";
-import { DeliveryLog } from "../group-log.ts";
+import { createSinkGroup, type GroupPolicy, type SinkGroup } from "../group.ts";
+import { secondsText } from "../group-log.ts";
 import { GroupMember } from "../group-member.ts";
-import { registerGroupMetrics } from "../group-metrics.ts";
-import { groupUnavailable } from "../group-unavailable.ts";
-import { createRandomOrder, createRoundRobin, type MemberOrder } from "./member-order.ts";
+import type { Choose } from "../group-turns.ts";
 import type { Options } from "./options.ts";
 
 const penaltyMsDefault = 30_000;
 
 /**
- * Each batch goes to the member whose turn it is, and what that one does not take to the next. With
- * `backoff`, who failed has no turn until its penalty is over. Members are started and stopped by
- * their owner. Throws CONFIG_INVALID for fewer than two sinks.
+ * Each batch goes to the member whose turn it is, and what that one does not take to the next; as
+ * many are under way as the members that work can hold. With `backoff`, who failed has no turn until
+ * its penalty is over. The README has the states, `load-balance.test.ts` a test for each row. Throws
+ * CONFIG_INVALID for fewer than two sinks.
  */
-export function createLoadBalanceProcessor(options: Options, context: SinkProcessorContext): Sink {
-  const { name, sinks } = context;
+export async function createLoadBalanceProcessor(
+  { selector, backoff, maxTimeOutMs }: Options,
+  context: SinkProcessorContext,
+): Promise<SinkGroup> {
+  const { name, runtime, sinks } = context;
   if (sinks.size < 2) {
     throw new MillraceError(
       "CONFIG_INVALID",
@@ -28,90 +30,68 @@ export function createLoadBalanceProcessor(options: Options, context: SinkProces
       { context: { key: "sinks" } },
     );
   }
-  return new LoadBalanceGroup(options, context);
+  const longest = maxTimeOutMs === 0 ? penaltyMsDefault : maxTimeOutMs;
+  const members = Array.from(
+    sinks,
+    ([sinkName, sink]) => new GroupMember(sinkName, sink, runtime, backoff ? longest : 0),
+  );
+  const select = await context.makePart<SinkSelector>(selector);
+  return createSinkGroup(loadBalance(members, select, backoff), context);
 }
 
-class LoadBalanceGroup implements Sink {
-  /** One runner serves the group, a batch at a time, so that a member gets its batches in order. */
-  readonly deliveriesInFlight = 1;
-  readonly #name: string;
-  readonly #backoff: boolean;
-  readonly #newLog: () => DeliveryLog;
-  readonly #members: readonly GroupMember[];
-  readonly #order: MemberOrder;
-  #lastUsed: GroupMember;
+function loadBalance(
+  members: readonly GroupMember[],
+  select: SinkSelector,
+  backoff: boolean,
+): GroupPolicy {
+  let lastUsed = members[0] as GroupMember;
 
-  constructor({ selector, backoff, maxTimeOutMs }: Options, context: SinkProcessorContext) {
-    const { log, metrics, name, runtime, sinks } = context;
-    this.#name = name;
-    this.#backoff = backoff;
-    this.#newLog = () => new DeliveryLog(log, runtime.clock);
-    const penaltyMsMax = maxTimeOutMs === 0 ? penaltyMsDefault : maxTimeOutMs;
-    this.#members = Array.from(
-      sinks,
-      ([sinkName, sink]) => new GroupMember(sinkName, sink, runtime, backoff ? penaltyMsMax : 0),
-    );
-    this.#lastUsed = this.#members[0] as GroupMember;
-    this.#order =
-      selector === "round_robin" ? createRoundRobin() : createRandomOrder(runtime.random);
-    registerGroupMetrics(metrics, name, this.#members, ({ failures }) => failures === 0);
-  }
+  /** The selector is asked once a batch, when a member can take it; who has no room is passed over. */
+  const chooseFor = (batch: EventBatch): Choose => {
+    let order: readonly GroupMember[] | undefined;
+    return (tried) => {
+      if (order === undefined) {
+        const able = members.filter(({ penaltyMs }) => penaltyMs === 0);
+        if (able.length === 0) return "nobody";
+        if (!able.some(({ hasRoom }) => hasRoom)) return "wait";
+        order = orderOf(members, select(members, batch));
+      }
+      const left = order.filter((member) => member.penaltyMs === 0 && !tried.has(member));
+      const free = left.find(({ hasRoom }) => hasRoom);
+      if (free !== undefined) lastUsed = free;
+      return free ?? (left.length > 0 ? "wait" : "nobody");
+    };
+  };
 
-  /** What the member that had the last batch likes: whose turn is next is not known yet. */
-  get batchSize(): number {
-    return this.#lastUsed.sink.batchSize;
-  }
+  return {
+    members,
+    chooseFor,
+    /** What the member that had the last batch likes: whose turn is next is not known yet. */
+    get batchSize() {
+      return lastUsed.sink.batchSize;
+    },
+    get deliveriesInFlight() {
+      return members.reduce((sum, { capacity }) => sum + capacity, 0) || 1;
+    },
+    stateOf(member) {
+      if (member.onTrial) return "trial";
+      if (member.penaltyMs > 0) return "penalised";
+      return member.isLive ? "active" : "standby";
+    },
+    isAvailable: ({ isLive }) => isLive,
+    consequence: ({ penaltyMs }) => (backoff ? `, left out for ${secondsText(penaltyMs)}` : ""),
+    recovered: "delivers again",
+    saysTrials: backoff,
+  };
+}
 
-  start(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  stop(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  flush(): void {
-    for (const { sink } of this.#members) sink.flush?.();
-  }
-
-  async deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
-    const delivery = new GroupDelivery(batch, giveUp);
-    const said = this.#newLog();
-    let lastError;
-    for (const member of this.#order(this.#members, ({ penaltyMs }) => penaltyMs === 0)) {
-      this.#lastUsed = member;
-      lastError = await this.#offer(member, delivery, said);
-      if (lastError === undefined) return delivery.finish();
-    }
-    const retryAfterMs = Math.min(...this.#members.map(({ penaltyMs }) => penaltyMs));
-    said.noneLeft(retryAfterMs);
-    throw groupUnavailable(this.#name, delivery, this.#members, retryAfterMs, lastError);
-  }
-
-  /** Undefined when the member took all that was left; else its error. Throws what ends the delivery. */
-  async #offer(member: GroupMember, delivery: GroupDelivery, said: DeliveryLog) {
-    const failing = member.failures > 0;
-    const offered = await delivery.offerTo(member.sink);
-    switch (offered.outcome) {
-      case "delivered":
-        member.reinstate();
-        said.delivered(member, failing ? "delivers again" : undefined);
-        return undefined;
-      case "rejected":
-        member.reinstate();
-        said.delivered(member, failing ? "delivers again" : undefined);
-        throw delivery.lift(offered.error.code, offered.error.message, { cause: offered.error });
-      case "given up":
-        said.givenUp();
-        throw delivery.lift(offered.error.code, offered.error.message, { cause: offered.error });
-      case "failed":
-        member.penalise(offered.error);
-        if (!failing) said.failed(member, delivery, this.#consequence(member));
-        return offered.error;
-    }
-  }
-
-  #consequence({ penaltyMs }: GroupMember): string {
-    return this.#backoff ? `, left out for ${Math.round(penaltyMs / 100) / 10} s` : "";
-  }
+/** The group's own members in the selector's order, each once; who is not named is not asked. */
+function orderOf(
+  members: readonly GroupMember[],
+  named: Iterable<{ readonly name: string }>,
+): readonly GroupMember[] {
+  const byName = new Map(members.map((member) => [member.name, member]));
+  return [...new Set(Array.from(named, ({ name }) => byName.get(name)))].filter(
+    (member) => member !== undefined,
+  );
 }

@@ -1,9 +1,12 @@
-import { boolean, choice, integer, type OptionsOf } from "@millrace/core";
+import { boolean, integer, type OptionsOf, part } from "@millrace/core";
 
 export const options = {
-  selector: choice("selector", ["round_robin", "random"], "How the sink of a batch is chosen.", {
-    default: "round_robin",
-  }),
+  selector: part(
+    "selector",
+    "sink-selector",
+    "How the sink of a batch is chosen: round_robin, random, or a plugin's.",
+    "round_robin",
+  ),
   backoff: boolean("backoff", "Leaves failing sinks out for a while.", { default: false }),
   maxTimeOutMs: integer(
     "selector.maxTimeOut",

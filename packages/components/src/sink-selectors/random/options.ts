@@ -1,0 +1,5 @@
+import type { OptionsOf } from "@millrace/core";
+
+export const options = {};
+
+export type Options = OptionsOf<typeof options>;
