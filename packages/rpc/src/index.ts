@@ -1,5 +1,6 @@
 export { createAvroClient } from "./avro/client.ts";
 export { createAvroServer } from "./avro/server.ts";
+export * from "./client/index.ts";
 export {
   type ClientTls,
   type ClientTransport,

@@ -1,191 +1,145 @@
 import {
-  DeliveryError,
   type EventBatch,
   MillraceError,
   type Sink,
   type SinkContext,
   toMillraceError,
 } from "@millrace/core";
-import type { EventClient, EventClientOptions } from "@millrace/rpc";
-import { cutBatch } from "./cut-batch.ts";
+import {
+  type ClientTransport,
+  type CreateEventClient,
+  createEventRoute,
+  createHostChoice,
+  type CreateHostSelector,
+  createRoundRobin,
+  type EventRoute,
+  type HostValues,
+} from "@millrace/rpc";
+import { openHostList } from "@millrace/rpc/discovery";
+import { readSinkHosts, type SinkHostValues } from "./sink-hosts.ts";
+import { type CountFailure, declareSinkFailures } from "./sink-failures.ts";
 
-/** What the sinks of all wires let an operator set. */
-export interface RpcSinkOptions {
-  readonly hostname: string;
-  readonly port: number;
+/**
+ * What the sinks of all wires let an operator set. A sink that spreads `hostOptions` among its own
+ * has several next hops; one that does not has `hostname`, which may be looked up.
+ */
+export interface RpcSinkOptions extends Partial<HostValues>, SinkHostValues {
   readonly batchSize: number;
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;
   /** 0 never. */
   readonly resetConnectionIntervalSeconds: number;
   readonly maxFrameBytes: number;
+  /** Plain TCP when not given. */
+  readonly transport?: ClientTransport | undefined;
 }
-
-export type CreateEventClient = (options: EventClientOptions) => EventClient;
-
-/** A connection that is there, or on its way. */
-interface Connection {
-  readonly client: EventClient;
-  readonly ready: Promise<void>;
-  opened: boolean;
-  /** Closed by us, for a reason that was said. */
-  abandoned: boolean;
-  resetAtMs: number;
-}
-
-/** What a request has beside its events is under this. */
-const requestOverheadBytes = 512;
 
 /**
- * Sends batches to one source, one after another. A batch is delivered when the source has
- * answered OK; whatever else happens ends the connection, and the next delivery makes another.
+ * Sends batches to one source, or to one of several. A batch is delivered when a source has
+ * answered OK. What else happens ends the connection, unless other batches are in flight on it and
+ * it goes on; the next delivery makes another. Throws CONFIG_INVALID.
  */
 export function createRpcSink(
   options: RpcSinkOptions,
   context: SinkContext,
   createClient: CreateEventClient,
+  createHostSelector: CreateHostSelector = createRoundRobin,
 ): Sink {
-  return new RpcSink(options, context, createClient);
+  return new RpcSink(options, context, createClient, createHostSelector);
 }
 
 class RpcSink implements Sink {
   readonly batchSize: number;
-  readonly deliveriesInFlight = 1;
-  readonly #options: RpcSinkOptions;
+  readonly deliveriesInFlight: number;
   readonly #context: SinkContext;
-  readonly #createClient: CreateEventClient;
-  #connection: Connection | undefined;
-  #delivery: Promise<void> | undefined;
+  readonly #route: EventRoute;
+  readonly #countFailure: CountFailure;
+  /** Until the first connection after a start is made, or is not. */
+  #isStarting = false;
 
-  constructor(options: RpcSinkOptions, context: SinkContext, createClient: CreateEventClient) {
-    this.#createClient = createClient;
-    this.#options = options;
-    this.#context = context;
+  constructor(
+    options: RpcSinkOptions,
+    context: SinkContext,
+    createClient: CreateEventClient,
+    createHostSelector: CreateHostSelector,
+  ) {
+    const { batchesInFlight = 1 } = options;
     this.batchSize = options.batchSize;
+    this.deliveriesInFlight = batchesInFlight;
+    this.#context = context;
+    this.#countFailure = declareSinkFailures(context.metrics);
+    const { runtime, log, metrics } = context;
+    const { type, addresses, notes } = this.#readHosts(options);
+    for (const note of notes) log.warn(note);
+    const defaults = { maxAttempts: undefined, backoff: false, maxBackoffMs: 0, failBack: true };
+    const how = { ...defaults, ...options };
+    this.#route = createEventRoute({
+      ...options,
+      ...createHostChoice(type, how, createHostSelector, runtime.random),
+      openHosts: () => openHostList(addresses, { ...runtime, log, metrics }),
+      createClient,
+      batchesInFlight,
+      connectionsMax: 1,
+      runtime,
+      log,
+      observer: this.#observer(),
+    });
+    metrics.gauge("millrace_sink_hosts", "Next hops that are known.", () => this.#route.hostCount);
+    metrics.gauge(
+      "millrace_sink_hosts_up",
+      "Next hops that answered OK last, or were never asked.",
+      () => this.#route.hostsUp,
+    );
   }
 
   /** Begins to connect. A next hop that is not there yet is no reason not to start. */
-  start(): Promise<void> {
-    const connection = this.#connect();
-    connection.ready.catch((error: MillraceError) => {
-      if (connection.abandoned) return;
-      this.#context.log.warn(`${error.message}; deliveries try again`, { code: error.code });
-    });
-    return Promise.resolve();
+  async start(aborted: AbortSignal): Promise<void> {
+    await this.#route.start(aborted);
+    this.#isStarting = true;
+    this.#route.connect().catch(() => {});
   }
 
-  deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
-    const delivery = this.#deliver(batch, giveUp);
-    this.#delivery = delivery;
-    return delivery;
-  }
-
-  async stop(deadline: AbortSignal): Promise<void> {
-    const giveUp = (): void => this.#disconnect("the sink stops");
-    deadline.addEventListener("abort", giveUp, { once: true });
-    if (deadline.aborted) giveUp();
-    await this.#delivery?.catch(() => {});
-    deadline.removeEventListener("abort", giveUp);
-    this.#disconnect("the sink stops");
-  }
-
-  async #deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
-    if (giveUp.aborted) throw givenUp();
-    const abandon = (): void => this.#disconnect("the delivery was given up");
-    giveUp.addEventListener("abort", abandon, { once: true });
-    let sent = 0;
+  async deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
     try {
-      const connection = this.#current();
-      await connection.ready;
-      const { batchSize, maxFrameBytes } = this.#options;
-      for (const part of cutBatch(batch, batchSize, maxFrameBytes - requestOverheadBytes)) {
-        await connection.client.appendBatch(part);
-        sent += part.length;
-      }
+      await this.#route.deliver(batch, giveUp);
     } catch (thrown) {
       const error = toMillraceError(thrown);
-      this.#disconnect(error.message);
-      if (sent === 0) throw error;
-      // The parts before it have arrived: only the rest is to be sent again.
-      throw new DeliveryError(error.code, error.message, {
-        cause: error,
-        settled: [{ from: 0, to: sent }],
-      });
-    } finally {
-      giveUp.removeEventListener("abort", abandon);
+      // Hosts that were asked are counted one by one.
+      if (error.code === "RPC_HOSTS_UNAVAILABLE" && error.cause === undefined) {
+        this.#countFailure(error);
+      }
+      throw error;
     }
   }
 
-  /** The connection to use now: the one there is unless it is dead or too old, else a new one. */
-  #current(): Connection {
-    const connection = this.#connection;
-    if (connection === undefined) return this.#connect();
-    const { clock } = this.#context.runtime;
-    if (connection.opened && !connection.client.alive) {
-      this.#disconnect("the other side closed it");
-    } else if (connection.opened && clock.monotonic() >= connection.resetAtMs) {
-      this.#disconnect("reset-connection-interval is over");
-    }
-    return this.#connection ?? this.#connect();
+  /** Waits for deliveries under way, and cuts them at the deadline. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#isStarting = false;
+    await this.#route.stop(deadline);
   }
 
-  #connect(): Connection {
-    const { counters, log, runtime } = this.#context;
-    const { hostname, port, connectTimeoutMs, requestTimeoutMs, maxFrameBytes } = this.#options;
-    const client = this.#createClient({
-      host: hostname,
-      port,
-      connectTimeoutMs,
-      requestTimeoutMs,
-      maxFrameBytes,
-      clock: runtime.clock,
-      log,
-    });
-    const ready = client.connect().then(
-      () => {
+  #readHosts(options: RpcSinkOptions): ReturnType<typeof readSinkHosts> {
+    const read = readSinkHosts(options);
+    const [problem] = read.problems;
+    if (problem === undefined) return read;
+    const { key, message } = problem;
+    throw new MillraceError("CONFIG_INVALID", `${key}: ${message}`, { context: { key } });
+  }
+
+  #observer() {
+    const { counters, log } = this.#context;
+    return {
+      connectionCreated: () => {
         counters.ConnectionCreatedCount++;
-        connection.opened = true;
-        const intervalSeconds = this.#options.resetConnectionIntervalSeconds;
-        if (intervalSeconds > 0) {
-          connection.resetAtMs = runtime.clock.monotonic() + intervalSeconds * 1000;
-        }
-        log.info(`connected to ${hostname}:${port}`);
+        this.#isStarting = false;
       },
-      (error: unknown) => {
-        if (!connection.abandoned) {
-          counters.ConnectionFailedCount++;
-          this.#connection = undefined;
-        }
-        throw error;
+      connectionClosed: () => void counters.ConnectionClosedCount++,
+      connectionFailed: ({ code, message }: MillraceError) => {
+        counters.ConnectionFailedCount++;
+        if (this.#isStarting) log.warn(`${message}; deliveries try again`, { code });
+        this.#isStarting = false;
       },
-    );
-    const connection: Connection = {
-      client,
-      ready,
-      opened: false,
-      abandoned: false,
-      resetAtMs: Infinity,
+      hostFailed: this.#countFailure,
     };
-    this.#connection = connection;
-    // Whoever waits for it has the error; with nobody waiting it is no unhandled one.
-    ready.catch(() => {});
-    return connection;
   }
-
-  #disconnect(why: string): void {
-    const connection = this.#connection;
-    if (connection === undefined) return;
-    this.#connection = undefined;
-    connection.abandoned = true;
-    connection.client.close(why);
-    if (!connection.opened) return;
-    this.#context.counters.ConnectionClosedCount++;
-    this.#context.log.info(
-      `disconnected from ${this.#options.hostname}:${this.#options.port}: ${why}`,
-    );
-  }
-}
-
-function givenUp(): MillraceError {
-  return new MillraceError("RPC_CONNECTION_LOST", "the delivery was given up before it was sent");
 }

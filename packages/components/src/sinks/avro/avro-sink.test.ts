@@ -1,5 +1,5 @@
 import { EventBatch, parseOptions, type Sink, systemClock } from "@millrace/core";
-import { type EventHandler, createAvroServer } from "@millrace/rpc";
+import { createAvroServer, cutBatch, type EventHandler } from "@millrace/rpc";
 import {
   createCollectingLog,
   createFakeClock,
@@ -14,7 +14,6 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { createAvroSink } from "./avro-sink.ts";
-import { cutBatch } from "../../rpc/cut-batch.ts";
 import { sink as definition } from "./index.ts";
 import { checkOptions, options } from "./options.ts";
 
@@ -330,39 +329,55 @@ test("options: defaults are Flume's, timeouts under 1000 ms are refused, maxIoWo
       'request-timeout: "1" is not a whole number, at least 1000',
     ],
   );
-  const noted = parse({ maxIoWorkers: "3", backoff: "true" });
+  const noted = parse({ maxIoWorkers: "3" });
   assert.deepEqual(
     noted.notes.map(({ key }) => key),
-    ["backoff", "maxIoWorkers"],
+    ["maxIoWorkers"],
   );
   assert.equal(definition.batchSize?.(values), 100);
 });
 
-for (const { given, refused } of [
+for (const { given, problems } of [
+  { given: { "compression-type": "deflate", "compression-level": "0" }, problems: [] },
+  { given: { ssl: "true", "trust-all-certs": "true" }, problems: [] },
+  { given: { "client.type": "org.apache.flume.api.FailoverRpcClient" }, problems: [] },
+  { given: { hosts: "h1", "hosts.h1": "a:1", hostname: "" }, problems: [] },
+  { given: { hostname: "dns://pool" }, problems: [] },
+  { given: { hostname: "consul://collectors?tag=x", port: "" }, problems: [] },
+  { given: { hostname: "" }, problems: ["hostname: is required, or hosts"] },
+  { given: { port: "" }, problems: ["port: is required"] },
   {
-    given: {
-      "compression-type": "none",
-      "compression-level": "3",
-      ssl: "FALSE",
-      "client.type": "DEFAULT",
-    },
-    refused: [],
+    given: { "client.type": "DEFAULT_LOADBALANCE", hosts: "h1", "hosts.h1": "a:1" },
+    problems: [
+      "hosts: default_loadbalance takes two hosts or more, or an address that is looked up",
+    ],
   },
-  { given: { "compression-type": "deflate" }, refused: ["compression-type = deflate"] },
-  { given: { ssl: "true" }, refused: ["ssl = true"] },
-  { given: { "client.type": "default_failover" }, refused: ["client.type = default_failover"] },
   {
-    given: { hosts: "h1", "hosts.h1": "a:1" },
-    refused: ["hosts = h1", "hosts.h1 = a:1"],
+    given: { "client.type": "thrift" },
+    problems: ["client.type: is thrift: use a sink of type thrift; this one speaks Avro"],
   },
-  { given: { hostname: "dns://pool:4141" }, refused: ["hostname = dns://pool:4141"] },
-] as { given: Record<string, string>; refused: string[] }[]) {
-  test(`options: ${JSON.stringify(given)} is ${refused.length === 0 ? "taken" : "refused"}`, () => {
-    const values = optionsOf(options, { hostname: "h", port: "1", ...given });
-    assert.deepEqual(
-      checkOptions(values).map(({ message }) => message),
-      refused.map((what) => `${what} is not supported by this version`),
-    );
+  {
+    given: { "client.type": "com.acme.MyClient" },
+    problems: [
+      'client.type: "com.acme.MyClient" is not default, default_failover, default_loadbalance, thrift or grpc; a Java class cannot be loaded',
+    ],
+  },
+  {
+    given: { hosts: "h1 h2", "client.type": "default_failover", "hosts.h1": "a" },
+    problems: [/^hosts\.h1: "a" is not the address of a host/],
+  },
+  { given: { hosts: "h1 h2" }, problems: [/^hosts\.h1: is required, such as hosts = h1 and /] },
+] as { given: Record<string, string>; problems: (string | RegExp)[] }[]) {
+  test(`options: ${JSON.stringify(given)} ${problems.length === 0 ? "is taken" : "is a problem"}`, () => {
+    const all = { hostname: "h", port: "1", ...given };
+    const set = Object.entries(all).filter(([, value]) => value !== "");
+    const found = checkOptions(optionsOf(options, Object.fromEntries(set)));
+    const said = found.map(({ key, message }) => `${key}: ${message}`);
+    assert.equal(said.length, problems.length, String(said));
+    for (const [index, want] of problems.entries()) {
+      if (typeof want === "string") assert.equal(said[index], want);
+      else assert.match(said[index] ?? "", want);
+    }
   });
 }
 

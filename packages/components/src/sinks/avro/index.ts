@@ -19,10 +19,11 @@ a1.channels.c1.type = memory
 a1.channels.c1.transactionCapacity = 1000
 a1.sinks.k1.type = avro
 a1.sinks.k1.channel = c1
-a1.sinks.k1.hostname = collector.example
-a1.sinks.k1.port = 4141
 a1.sinks.k1.batch-size = 1000
+a1.sinks.k1.client.type = default_failover
+a1.sinks.k1.hosts = h1 h2
+a1.sinks.k1.hosts.h1 = collector1.example:4141
+a1.sinks.k1.hosts.h2 = collector2.example:4141
 `,
-  create: async (values, context) =>
-    (await import("./avro-sink.ts")).createAvroSink(values, context),
+  create: async (values, context) => (await import("./avro-sink.ts")).loadAvroSink(values, context),
 });
