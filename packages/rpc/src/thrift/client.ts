@@ -11,7 +11,7 @@ import { connect, type Socket } from "node:net";
 import { keepAliveDelayMs } from "../tcp/listen.ts";
 import type { EventClient, EventClientOptions } from "../wire/event-client.ts";
 import { decodeReply } from "./call.ts";
-import { encodeCall } from "./encode-call.ts";
+import { encodeCall, fitsRequest } from "./encode-call.ts";
 import { FrameDecoder } from "./frame.ts";
 import { javaFrameBytesMax, type ThriftMessageName, type ThriftProtocol } from "./protocol.ts";
 
@@ -32,12 +32,12 @@ export function createThriftClient(options: ThriftClientOptions): EventClient {
 
 interface Call {
   readonly name: ThriftMessageName;
-  readonly sequence: number;
-  readonly events: number;
-  readonly bytes: Buffer;
+  readonly batch: EventBatch;
   readonly resolve: () => void;
   readonly reject: (error: MillraceError) => void;
   readonly deadlineMs: number;
+  /** Given when it is sent. */
+  sequence: number;
 }
 
 const sequenceMax = 0x7fff_ffff;
@@ -112,14 +112,13 @@ class Client implements EventClient {
 
   append(batch: EventBatch): Promise<void> {
     assert(batch.length === 1, "append takes one event");
-    return this.#call("append", batch, this.#encode("append", batch));
+    return this.#call("append", batch);
   }
 
   async appendBatch(batch: EventBatch): Promise<void> {
-    const bytes = this.#encode("appendBatch", batch);
-    const max = this.#options.maxRequestBytes ?? javaFrameBytesMax;
-    if (bytes.length - 4 <= max || batch.length < 2) {
-      return this.#call("appendBatch", batch, bytes);
+    const { protocol, maxRequestBytes = javaFrameBytesMax } = this.#options;
+    if (batch.length < 2 || fitsRequest(protocol, batch, maxRequestBytes)) {
+      return this.#call("appendBatch", batch);
     }
     const middle = batch.length >>> 1;
     await this.appendBatch(batch.slice(0, middle));
@@ -136,24 +135,12 @@ class Client implements EventClient {
     );
   }
 
-  #encode(name: ThriftMessageName, batch: EventBatch): Buffer {
-    this.#sequence = this.#sequence === sequenceMax ? 1 : this.#sequence + 1;
-    return encodeCall(this.#options.protocol, this.#sequence, name, batch);
-  }
-
-  #call(name: ThriftMessageName, batch: EventBatch, bytes: Buffer): Promise<void> {
+  #call(name: ThriftMessageName, batch: EventBatch): Promise<void> {
     if (this.#state !== "open") return Promise.reject(this.#lost("the client is dead", undefined));
     const { clock, requestTimeoutMs } = this.#options;
     return new Promise((resolve, reject) => {
-      this.#waiting.push({
-        name,
-        sequence: this.#sequence,
-        events: batch.length,
-        bytes,
-        resolve,
-        reject,
-        deadlineMs: clock.monotonic() + requestTimeoutMs,
-      });
+      const deadlineMs = clock.monotonic() + requestTimeoutMs;
+      this.#waiting.push({ name, batch, resolve, reject, deadlineMs, sequence: 0 });
       this.#timer ??= clock.setTimer(requestTimeoutMs, () => this.#expire());
       this.#pump();
     });
@@ -164,8 +151,10 @@ class Client implements EventClient {
     const socket = this.#socket as Socket;
     while (this.#state === "open" && this.#waiting.length > 0 && !socket.writableNeedDrain) {
       const call = this.#waiting.shift() as Call;
+      this.#sequence = this.#sequence === sequenceMax ? 1 : this.#sequence + 1;
+      call.sequence = this.#sequence;
       this.#sent.push(call);
-      socket.write(call.bytes);
+      socket.write(encodeCall(this.#options.protocol, call.sequence, call.name, call.batch));
     }
   }
 
@@ -216,7 +205,7 @@ class Client implements EventClient {
       call.reject(
         new MillraceError(
           "RPC_STATUS_FAILED",
-          `${this.#where} answered ${reply.status} to ${call.events} events`,
+          `${this.#where} answered ${reply.status} to ${call.batch.length} events`,
         ),
       );
     }
@@ -233,7 +222,7 @@ class Client implements EventClient {
       this.#timer = clock.setTimer(leftMs, () => this.#expire());
       return;
     }
-    const message = `${this.#where} did not answer in time (${oldest.events} events)`;
+    const message = `${this.#where} did not answer in time (${oldest.batch.length} events)`;
     this.#fail(new MillraceError("RPC_TIMEOUT", message));
   }
 

@@ -35,10 +35,7 @@ export function encodeCall(
   const writer = writerOf(protocol);
   const head = { name, type: messageTypes.call, sequence };
   const encode = (headerCount: number): Buffer | undefined => {
-    const gap =
-      messageBytesMore +
-      batch.length * writer.eventBytesMore +
-      headerCount * writer.headerBytesMore;
+    const gap = bytesMore(writer, batch, headerCount);
     const bytes = Buffer.allocUnsafe(gap + batch.byteLength);
     const start = writer.writeHead(bytes, frameHeadBytes, head);
     const count = name === "append" ? undefined : batch.length;
@@ -49,7 +46,26 @@ export function encodeCall(
     return bytes.subarray(0, end);
   };
   const estimate = Math.min(headersOfFirst(batch) * batch.length, batch.byteLength / 2);
-  return encode(estimate) ?? (encode(countHeaders(batch)) as Buffer);
+  return encode(Math.floor(estimate)) ?? (encode(countHeaders(batch)) as Buffer);
+}
+
+/** Whether the request for these events has at most this many bytes, for certain. */
+export function fitsRequest(
+  protocol: ThriftProtocol,
+  batch: EventBatch,
+  bytesMax: number,
+): boolean {
+  const writer = writerOf(protocol);
+  const bytes = batch.byteLength;
+  // A header has two bytes at least: mostly that is enough to know without looking at them.
+  if (bytes + bytesMore(writer, batch, bytes / 2) <= bytesMax) return true;
+  return bytes + bytesMore(writer, batch, countHeaders(batch)) <= bytesMax;
+}
+
+/** How many bytes Thrift has at most beyond the events' own. */
+function bytesMore(writer: ThriftWriter, batch: EventBatch, headerCount: number): number {
+  const { eventBytesMore, headerBytesMore } = writer;
+  return messageBytesMore + batch.length * eventBytesMore + headerCount * headerBytesMore;
 }
 
 /** Writes all events at `at`; returns the offset behind them, or undefined if `gap` is too small. */
