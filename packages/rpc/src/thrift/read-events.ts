@@ -24,7 +24,7 @@ import {
   type ThriftProtocol,
   types,
 } from "./protocol.ts";
-import { assertAllRead, malformed, skipValue, type ThriftReader } from "./reader.ts";
+import { assertAllRead, malformed, shifted, skipValue, type ThriftReader } from "./reader.ts";
 
 /** Of a slab at most one part in this many is left unused; else the events are copied out of it. */
 const unusedShare = 8;
@@ -42,12 +42,19 @@ export function readEvents(
   message: Buffer,
   start: number,
 ): EventBatch {
-  const wanted = name === "append" ? types.struct : types.list;
   const length = message.length - start;
   const slack = length >>> 6;
   const slab = Buffer.allocUnsafe(slack + length);
   message.copy(slab, slack, start);
-  const reader = createReader(protocol, slab, slack);
+  try {
+    return readArguments(createReader(protocol, slab, slack), name);
+  } catch (thrown) {
+    throw shifted(thrown, slack - start);
+  }
+}
+
+function readArguments(reader: ThriftReader, name: ThriftMessageName): EventBatch {
+  const wanted = name === "append" ? types.struct : types.list;
   const events = new EventTranscriber(reader);
   let found = false;
   const outer = reader.enterStruct();

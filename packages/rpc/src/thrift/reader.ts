@@ -45,7 +45,14 @@ export interface ThriftReader {
 }
 
 export function malformed(what: string, at: number): MillraceError {
-  return new MillraceError("CALL_MALFORMED", `${what} at byte ${at}`, { context: { at } });
+  return new MillraceError("CALL_MALFORMED", `${what} at byte ${at}`, { context: { what, at } });
+}
+
+/** The same error for a reader whose bytes stand `by` behind where they stood in the message. */
+export function shifted(thrown: unknown, by: number): unknown {
+  if (!(thrown instanceof MillraceError)) return thrown;
+  const { what, at } = thrown.context;
+  return typeof what === "string" && typeof at === "number" ? malformed(what, at - by) : thrown;
 }
 
 /** Moves over a value of any type that is nested no deeper than `nestingMax`. */
