@@ -4,7 +4,8 @@
  */
 import { createSeededRandom } from "@millrace/testing";
 import { test } from "node:test";
-import { type Chain, createChain, type Kind } from "./harness/chain.ts";
+import type { Kind } from "./harness/any-agent.ts";
+import { type Chain, createChain } from "./harness/chain.ts";
 import { findFlume, type FlumeVersion, flumeVersions } from "./harness/fetch-flume.ts";
 
 const minutes = Number(process.env["MINUTES"] ?? "0");

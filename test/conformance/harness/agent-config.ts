@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Settings } from "./transports.ts";
 
 /** A source, a channel and a sink of one agent, in the words that Java Flume and Millrace share. */
@@ -38,3 +39,30 @@ export const memoryChannel: Settings = {
   capacity: "100000",
   transactionCapacity: "20000",
 };
+
+/** Agent `a1`: source `s`, channel `c`, sink `k`. Without a source it drains. */
+export function tierConfig(
+  channel: Settings,
+  source: Settings | undefined,
+  sink: Settings,
+): string {
+  return [
+    ...(source === undefined ? [] : ["a1.sources = s"]),
+    "a1.channels = c",
+    "a1.sinks = k",
+    ...(source === undefined ? [] : settings("a1.sources.s", { channels: "c", ...source })),
+    ...settings("a1.channels.c", channel),
+    ...settings("a1.sinks.k", { channel: "c", ...sink }),
+    "",
+  ].join("\n");
+}
+
+export function fileChannel(folder: string): Settings {
+  return {
+    type: "file",
+    checkpointDir: join(folder, "checkpoint"),
+    dataDirs: join(folder, "data"),
+    capacity: "200000",
+    minimumRequiredSpace: "1048576",
+  };
+}

@@ -1,5 +1,4 @@
 import {
-  createAgentProcess,
   createNumberedWriter,
   createOracle,
   createSeededRandom,
@@ -10,23 +9,13 @@ import {
   waitFor,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { settings } from "./agent-config.ts";
+import { fileChannel, tierConfig } from "./agent-config.ts";
+import { type AnyAgent, createAnyAgent, type Kind } from "./any-agent.ts";
 import type { Flume } from "./fetch-flume.ts";
-import { createJavaAgent } from "./java-agent.ts";
 import type { Settings } from "./transports.ts";
-
-/** An agent of either kind. */
-export interface AnyAgent {
-  readonly running: boolean;
-  start(deadlineMs?: number): Promise<void>;
-  kill(signal?: NodeJS.Signals, deadlineMs?: number): Promise<unknown>;
-  output(): string;
-}
-
-export type Kind = "java" | "ours";
 
 /**
  * Three tiers over file channels. The same configuration is given to either kind of agent:
@@ -49,7 +38,6 @@ export interface Chain {
 
 const progressWithinMs = 120_000;
 const streams = ["a.log", "b.log"];
-const agentName = "a1";
 
 export async function createChain(
   test: TestContext,
@@ -62,22 +50,22 @@ export async function createChain(
   for (const name of ["in", "first", "second", "third", "out"]) await mkdir(path(name));
   const ports = [await freePort(), await freePort()] as const;
   const configs = {
-    first: tierConfig(path("first"), tailSource(folder), avroSink(ports[0])),
-    second: tierConfig(path("second"), avroSource(ports[0]), avroSink(ports[1])),
-    third: tierConfig(path("third"), avroSource(ports[1]), rollSink(path("out"))),
+    first: tierConfig(fileChannel(path("first")), tailSource(folder), avroSink(ports[0])),
+    second: tierConfig(fileChannel(path("second")), avroSource(ports[0]), avroSink(ports[1])),
+    third: tierConfig(fileChannel(path("third")), avroSource(ports[1]), rollSink(path("out"))),
   };
   const tiers: { kind: Kind; agent: AnyAgent }[] = [];
   for (const [index, [tier, config]] of Object.entries(configs).entries()) {
-    const configFile = path(`${tier}.conf`);
-    await writeFile(configFile, config);
     const kind = kinds[index] ?? "ours";
     const port = ports[index - 1];
-    const listensOn = port === undefined ? [] : [port];
-    const options = { name: agentName, configFile, listensOn };
-    const agent =
-      kind === "java"
-        ? await createJavaAgent(test, flume, { ...options, waitsFor: ["CHANNEL.c"] })
-        : await createAgentProcess(test, options);
+    const agent = await createAnyAgent(test, {
+      kind,
+      flume,
+      config,
+      configFile: path(`${tier}.conf`),
+      listensOn: port === undefined ? [] : [port],
+      waitsFor: ["CHANNEL.c"],
+    });
     tiers.push({ kind, agent });
   }
   const oracle = createOracle({
@@ -126,25 +114,6 @@ export async function createChain(
       return `${issued} lines, ${done} kills, ${duplicates} duplicates, ${outOfOrder} out of order`;
     },
   };
-}
-
-function tierConfig(folder: string, source: Settings, sink: Settings): string {
-  const channel: Settings = {
-    type: "file",
-    checkpointDir: join(folder, "checkpoint"),
-    dataDirs: join(folder, "data"),
-    capacity: "200000",
-    minimumRequiredSpace: "1048576",
-  };
-  return [
-    `${agentName}.sources = s`,
-    `${agentName}.channels = c`,
-    `${agentName}.sinks = k`,
-    ...settings(`${agentName}.sources.s`, { channels: "c", ...source }),
-    ...settings(`${agentName}.channels.c`, channel),
-    ...settings(`${agentName}.sinks.k`, { channel: "c", ...sink }),
-    "",
-  ].join("\n");
 }
 
 const tailSource = (folder: string): Settings => ({
