@@ -16,6 +16,7 @@ export * from "./files/failing-files.ts";
 export * from "./files/recording-file-system.ts";
 export * from "./files/simulated-disk.ts";
 export type { PowerCut } from "./files/simulated-file.ts";
+export * from "./network/consul-agent.ts";
 export * from "./network/dns-server.ts";
 export * from "./network/tcp-proxy.ts";
 export * from "./oracle/numbered-writer.ts";

@@ -5,6 +5,7 @@ import {
   jitter,
   type Log,
   type Metrics,
+  noMetrics,
   type Random,
   settledBy,
   sleep,
@@ -55,7 +56,7 @@ class Follower implements AddressFollower {
   readonly #finder: HostFinder;
   readonly #options: FollowerOptions;
   readonly #stopping = new AbortController();
-  readonly #failures: Counter | undefined;
+  readonly #lookups: { readonly found: Counter; readonly failed: Counter };
   #running: Promise<void> | undefined;
   #failuresInRow = 0;
   #answeredNobody = false;
@@ -67,7 +68,7 @@ class Follower implements AddressFollower {
     this.#text = text;
     this.#finder = finder;
     this.#options = options;
-    this.#failures = this.#declareMetrics();
+    this.#lookups = this.#declareMetrics();
   }
 
   start(): Promise<void> {
@@ -94,9 +95,11 @@ class Follower implements AddressFollower {
         const found = await this.#finder.find(signal);
         if (signal.aborted) break;
         await this.#accept(found);
+        this.#lookups.found.value++;
       } catch (error) {
         if (signal.aborted) break;
         this.#keep(error);
+        this.#lookups.failed.value++;
       }
       answered();
       await sleep(clock, jitter(random, this.#pauseMs()), signal);
@@ -129,7 +132,6 @@ class Follower implements AddressFollower {
   /** The first failure in a row is a line, the others are counted. */
   #keep(thrown: unknown): void {
     const error = toMillraceError(thrown);
-    if (this.#failures !== undefined) this.#failures.value++;
     this.#answeredNobody = error.context["answered"] === true;
     this.#failuresInRow = Math.min(this.#failuresInRow + 1, 30);
     if (this.#failuresInRow > 1) return;
@@ -169,26 +171,28 @@ class Follower implements AddressFollower {
     }
   }
 
-  #declareMetrics(): Counter | undefined {
-    const { metrics, clock } = this.#options;
+  #declareMetrics(): { found: Counter; failed: Counter } {
+    const { metrics = noMetrics, clock } = this.#options;
     const labels = { address: this.#text };
-    metrics?.gauge(
+    metrics.gauge(
       "millrace_discovery_hosts",
       "Hosts that an address stands for, as last known.",
       () => this.hosts.length,
       labels,
     );
-    metrics?.gauge(
+    metrics.gauge(
       "millrace_discovery_stale_seconds",
       "How long DNS or Consul has given no answer with hosts; 0 while it does.",
       () => (this.#failuresInRow === 0 ? 0 : (clock.monotonic() - this.#answeredMs) / 1000),
       labels,
     );
-    return metrics?.counter(
-      "millrace_discovery_failures_total",
-      "Questions to DNS or Consul that brought no hosts.",
-      labels,
-    );
+    const lookups = (result: string): Counter =>
+      metrics.counter(
+        "millrace_discovery_lookups_total",
+        "Questions to DNS or Consul, by whether they brought hosts.",
+        { ...labels, result },
+      );
+    return { found: lookups("found"), failed: lookups("failed") };
   }
 }
 

@@ -188,7 +188,7 @@ function parseConsul(
 ): ConsulAddress {
   const service = decoded(authority) ?? refuse(`"${authority}" has a % that encodes nothing`);
   if (service === "") refuse("the name of the service is missing: consul://service");
-  if (/[:@\s]/.test(service)) {
+  if (/[:@\s]/.test(authority)) {
     refuse(
       `"${service}" is no name of a service; Consul knows the ports, and its own address is agent=host:port`,
     );

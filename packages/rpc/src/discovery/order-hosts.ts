@@ -29,7 +29,8 @@ export function orderHosts(
 
 /** Without those whose host and port came before. */
 export function distinctHosts(hosts: readonly Host[]): readonly Host[] {
-  return [...new Map([...hosts].reverse().map((host) => [keyOf(host), host])).values()].reverse();
+  const seen = new Set<string>();
+  return hosts.filter((host) => !seen.has(keyOf(host)) && seen.add(keyOf(host)));
 }
 
 /** Whether both have the same hosts in the same order, with the same share. */
