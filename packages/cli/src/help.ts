@@ -17,13 +17,14 @@ options of agent and check
       flume.root.logger=INFO,console   or   millrace.log.level=error|warn|info|debug
       millrace.drainSeconds=30         how long a stop may take to deliver what is left
       millrace.role=edge|collector     a label of every metric
+  --plugins-path <dirs>    folders of plugins, separated by colons (docs/plugins.md)
   --strict, --lenient      refuse a configuration with errors, or leave its broken parts out
                            (millrace is strict, flume-ng is lenient)
   -d, --dryrun             check instead of running
   -h, --help               prints this
 
 accepted, and without effect here: -X..., -javaagent:..., -agentlib:..., -C, --classpath,
---plugins-path, --no-reload-conf, -i, --poll-interval
+--no-reload-conf, -i, --poll-interval
 
 signals
   SIGTERM, SIGINT   the agent drains and stops; a second one ends it at once

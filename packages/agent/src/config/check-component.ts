@@ -8,9 +8,9 @@ import {
   type Runtime,
 } from "@millrace/core";
 import { nearestName } from "./nearest-name.ts";
+import { findDefinition, type KnownDefinitions } from "./find-definition.ts";
 import type { Place, Problem } from "./problem.ts";
 import type { Property } from "./read-property-files.ts";
-import type { RegistryIndex } from "./registry-index.ts";
 import { type Neighbours, tryToMake } from "./try-to-make.ts";
 
 /** A component whose type is known and whose options are whole. */
@@ -46,9 +46,8 @@ export interface ComponentGiven {
 }
 
 /** What every check needs. */
-export interface CheckContext {
+export interface CheckContext extends KnownDefinitions {
   readonly agent: string;
-  readonly index: RegistryIndex;
   readonly runtime: Runtime;
   readonly report: Report;
   /** The -D words. */
@@ -71,7 +70,7 @@ export async function checkComponent<K extends ComponentKind>(
   given: ComponentGiven,
   check: CheckContext,
 ): Promise<ComponentConfig<K> | undefined> {
-  const { agent, index, runtime, report, systemProperties } = check;
+  const { agent, runtime, report, systemProperties } = check;
   const { name, prefix, place } = given;
   const typeProperty = given.properties.get("type");
   const type = typeProperty?.value ?? given.defaultType;
@@ -79,25 +78,31 @@ export async function checkComponent<K extends ComponentKind>(
     report("error", place, `${prefix}type`, `is required: the type of the ${kind}`);
     return undefined;
   }
-  const entry = index.find(kind, type);
-  if (entry === undefined) {
-    report("error", typeProperty ?? place, `${prefix}type`, index.unknownType(kind, type));
+  const at = typeProperty ?? place;
+  const found = await findDefinition(kind, type, at, check);
+  if ("problem" in found) {
+    report("error", at, `${prefix}type`, found.problem);
     return undefined;
   }
-  const definition = await index.load(kind, entry);
+  const { definition } = found;
   const own = new Map(given.properties);
   own.delete("type");
   if (!("config" in definition.options)) own.delete("config");
   const checked = await checkOptions(definition, { prefix, place, properties: own }, check);
   if (checked === undefined) return undefined;
-  const config = { kind, name, type: entry.type, definition, place, ...checked };
+  const config = { kind, name, type: definition.type, definition, place, ...checked };
   const error = await tryToMake({ agent, runtime, systemProperties }, config, given.neighbours);
   if (error === undefined) return config;
   // A selector and a processor know their keys as the source's and the group's.
   const key = String(error.context["key"] ?? "type").replace(/^(selector|processor)\./, "");
   const ofGroup = key === "sinks";
-  const at = (ofGroup ? given.neighbours?.place : given.properties.get(key)) ?? place;
-  report("error", at, (ofGroup ? prefix.replace(/processor\.$/, "") : prefix) + key, error.message);
+  const where = (ofGroup ? given.neighbours?.place : given.properties.get(key)) ?? place;
+  report(
+    "error",
+    where,
+    (ofGroup ? prefix.replace(/processor\.$/, "") : prefix) + key,
+    error.message,
+  );
   return undefined;
 }
 
@@ -150,11 +155,11 @@ async function checkPart(
   { prefix, place, properties }: OptionsGiven,
   check: CheckContext,
 ): Promise<PartConfig | undefined> {
-  const { index, report } = check;
+  const { report } = check;
   const at = properties.get(key) ?? place;
-  const entry = index.find(ref.kind, ref.type);
-  if (entry === undefined) {
-    report("error", at, prefix + key, index.unknownType(ref.kind, ref.type));
+  const found = await findDefinition(ref.kind, ref.type, at, check);
+  if ("problem" in found) {
+    report("error", at, prefix + key, found.problem);
     return undefined;
   }
   const own = new Map<string, Property>();
@@ -162,7 +167,7 @@ async function checkPart(
     const property = properties.get(ref.prefix + rest);
     if (property !== undefined) own.set(rest, property);
   }
-  const definition = await index.load(ref.kind, entry);
+  const { definition } = found;
   const given = { prefix: prefix + ref.prefix, place: at, properties: own };
   const checked = await checkOptions(definition, given, check);
   return checked && { definition, ...checked };

@@ -1,4 +1,7 @@
 import { type RegistryEntry, type Runtime, systemRuntime } from "@millrace/core";
+import { resolve } from "node:path";
+import { createPluginLoader } from "../plugins/load-plugin.ts";
+import { readPluginFolders } from "../plugins/plugin-folders.ts";
 import { createSubstitution } from "../properties/substitute.ts";
 import type { AgentConfiguration, LoadedConfiguration } from "./agent-configuration.ts";
 import { readAgentProperties } from "./agent-properties.ts";
@@ -15,6 +18,8 @@ export interface ConfigurationRequest {
   readonly registry: readonly RegistryEntry[];
   /** `strict`: any error keeps the agent from starting. `lenient`: broken parts are left out. */
   readonly mode: "strict" | "lenient";
+  /** Folders whose plugins are known by their types, like the registry's. */
+  readonly pluginFolders?: readonly string[];
   /** -D words, for `${sys:...}` and what is set for all components at once. */
   readonly defines?: ReadonlyMap<string, string>;
   /** For `${env:...}`; the process's own when not given. */
@@ -41,8 +46,13 @@ export async function loadConfiguration(
   // A file that could not be read explains by itself why the agent is not there.
   const unread = read.problems.some(({ severity, line }) => severity === "error" && line === 0);
   problems.push(...given.problems.filter(({ file }) => file !== "" || !unread));
+  const folders = await readPluginFolders(runtime.files, request.pluginFolders ?? [], registry);
+  for (const { severity, message } of folders.problems) {
+    report(severity, { file: "", line: 0, column: 0 }, "", message);
+  }
   const { configuration, dropped } = await checkAgent(given, {
-    index: createRegistryIndex(registry),
+    index: createRegistryIndex([...registry, ...folders.entries]),
+    plugins: createPluginLoader(runtime.files, pluginDirectories(request)),
     runtime,
     report,
     systemProperties: request.defines ?? new Map<string, string>(),
@@ -59,6 +69,11 @@ export async function loadConfiguration(
     problems: orderProblems(problems, files),
     startable: runnable && (mode === "lenient" || !failed),
   };
+}
+
+/** Where packages that a type names may be installed, beside where the configuration file is. */
+function pluginDirectories({ pluginFolders = [] }: ConfigurationRequest): string[] {
+  return [...pluginFolders.map((folder) => resolve(folder)), process.cwd(), import.meta.dirname];
 }
 
 function canRun({ channels, sources, sinks }: AgentConfiguration): boolean {

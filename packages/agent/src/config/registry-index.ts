@@ -34,9 +34,19 @@ export function createRegistryIndex(registry: readonly RegistryEntry[]): Registr
       const meant =
         didYouMean(type, types) || didYouMean(short, [...types, ...classNames(registry, kind)]);
       const known = types.length === 0 ? "" : `; known types: ${types.sort().join(", ")}`;
-      return `"${type}" is not a type of ${kind} that this agent has${meant || known}`;
+      const java = meant === "" && isJavaClass(type) ? `; ${portIt}` : "";
+      return `"${type}" is not a type of ${kind} that this agent has${meant || java || known}`;
     },
   };
+}
+
+const portIt =
+  "it names a Java class, and no Java runs here: port it as docs/plugins.md shows, with this name " +
+  "among its aliases or with the path of the module as the type";
+
+/** `com.acme.flume.MySink$Builder` */
+function isJavaClass(type: string): boolean {
+  return /^([a-z_]\w*\.)+[A-Z][\w$]*$/.test(type);
 }
 
 /** The last parts of the class names that are aliases: an operator may have the package wrong. */

@@ -58,10 +58,17 @@ async function runAgent(
   defines: ReadonlyMap<string, string>,
   log: AgentLog,
 ): Promise<ExitCode> {
-  const { agent: name, mode, files } = asked;
+  const { agent: name, mode, files, pluginFolders } = asked;
   const own = log.of(name);
   const registry = await loadRegistry();
-  const loaded = await loadConfiguration({ files, agent: name, registry, mode, defines });
+  const loaded = await loadConfiguration({
+    files,
+    agent: name,
+    registry,
+    mode,
+    defines,
+    pluginFolders,
+  });
   tellConfiguration(loaded, log);
   const { settings: monitoring, problem } = readMonitoringSettings(defines);
   if (problem !== undefined) log.of("config").error(problem);

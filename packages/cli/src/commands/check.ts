@@ -29,12 +29,15 @@ export const checkCommand: Command = async (words, program, output) => {
  * agent could run. A warning fails the check too: it is most often a slip of the pen.
  */
 export async function checkConfiguration(
-  { agent, files }: AgentWords,
+  { agent, files, pluginFolders }: AgentWords,
   defines: ReadonlyMap<string, string>,
   { out, err }: Output,
 ): Promise<ExitCode> {
   const registry = await loadRegistry();
-  const loaded = await loadConfiguration({ files, agent, registry, mode: "strict", defines });
+  const loaded = await loadConfiguration({
+    ...{ files, agent, registry, defines, pluginFolders },
+    mode: "strict",
+  });
   for (const problem of loaded.problems) err(`${problem.severity}: ${formatProblem(problem)}`);
   if (loaded.startable) {
     for (const path of describePaths(loaded.configuration)) out(formatPath(path));

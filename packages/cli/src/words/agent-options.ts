@@ -9,6 +9,8 @@ export interface AgentWords {
   readonly confDirectory: string | undefined;
   readonly mode: "strict" | "lenient";
   readonly dryrun: boolean;
+  /** The folders of `--plugins-path`, whose plugins are known by their types. */
+  readonly pluginFolders: readonly string[];
   /** Words that were accepted and have no effect, a line each. */
   readonly notes: readonly string[];
 }
@@ -51,7 +53,6 @@ const notSupported = [
 
 const withoutEffect: Readonly<Record<string, string>> = {
   classpath: "there are no Java classes here",
-  "plugins-path": "Java plugins are not loaded",
   "poll-interval": "configuration files are read once, at start",
 };
 
@@ -85,6 +86,9 @@ export function parseAgentWords(
     confDirectory: values.conf,
     mode: lenient ? "lenient" : "strict",
     dryrun: values.dryrun === true,
+    pluginFolders: (values["plugins-path"] ?? []).flatMap((list) =>
+      list.split(":").filter(Boolean),
+    ),
     notes: [
       ...words.javaWords.map((word) => `${word} has no effect: there is no Java machine here`),
       ...Object.entries(withoutEffect)

@@ -59,17 +59,17 @@ const understood = (line: string, program?: "millrace" | "flume-ng"): AgentWords
 
 test("Flume's own command line is understood whole", () => {
   const line =
-    "agent -c conf --conf-file one.conf -f two.conf --name=a1 -C x.jar --plugins-path p -i 5 --no-reload-conf -Xmx1g";
+    "agent -c conf --conf-file one.conf -f two.conf --name=a1 -C x.jar --plugins-path p:q -i 5 --no-reload-conf -Xmx1g";
   assert.deepEqual(understood(line), {
     agent: "a1",
     files: ["one.conf", "two.conf"],
     confDirectory: "conf",
     mode: "strict",
     dryrun: false,
+    pluginFolders: ["p", "q"],
     notes: [
       "-Xmx1g has no effect: there is no Java machine here",
       "--classpath has no effect: there are no Java classes here",
-      "--plugins-path has no effect: Java plugins are not loaded",
       "--poll-interval has no effect: configuration files are read once, at start",
     ],
   });
