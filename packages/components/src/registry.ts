@@ -11,6 +11,13 @@ export const registry: readonly RegistryEntry[] = [
   },
   {
     kind: "source",
+    type: "grpc",
+    aliases: [],
+    summary: "Takes events from gRPC sinks of Millrace, and from programs of any language.",
+    load: async () => (await import("./sources/grpc/index.ts")).source,
+  },
+  {
+    kind: "source",
     type: "spooldir",
     aliases: ["org.apache.flume.source.SpoolDirectorySource"],
     summary: "Reads finished files that are moved into a directory.",
@@ -22,6 +29,16 @@ export const registry: readonly RegistryEntry[] = [
     aliases: ["org.apache.flume.source.taildir.TaildirSource"],
     summary: "Follows growing files, over rotation and restart.",
     load: async () => (await import("./sources/taildir/index.ts")).source,
+  },
+  {
+    kind: "source",
+    type: "thrift",
+    aliases: [
+      "org.apache.flume.source.ThriftSource",
+      "org.apache.flume.rpc.thrift.source.ThriftSource",
+    ],
+    summary: "Takes events from Thrift sinks and clients, of Millrace and of Java Flume.",
+    load: async () => (await import("./sources/thrift/index.ts")).source,
   },
   {
     kind: "channel",
@@ -53,6 +70,13 @@ export const registry: readonly RegistryEntry[] = [
   },
   {
     kind: "sink",
+    type: "grpc",
+    aliases: [],
+    summary: "Sends events to the gRPC source of the next Millrace agent.",
+    load: async () => (await import("./sinks/grpc/index.ts")).sink,
+  },
+  {
+    kind: "sink",
     type: "logger",
     aliases: ["org.apache.flume.sink.LoggerSink"],
     summary: "Writes each event to the agent's log, a line each: for trying things out.",
@@ -64,6 +88,13 @@ export const registry: readonly RegistryEntry[] = [
     aliases: ["org.apache.flume.sink.NullSink"],
     summary: "Discards every event.",
     load: async () => (await import("./sinks/null/index.ts")).sink,
+  },
+  {
+    kind: "sink",
+    type: "thrift",
+    aliases: ["org.apache.flume.sink.ThriftSink", "org.apache.flume.rpc.thrift.sink.ThriftSink"],
+    summary: "Sends events to the Thrift source of the next agent, Millrace or Java Flume.",
+    load: async () => (await import("./sinks/thrift/index.ts")).sink,
   },
   {
     kind: "sink-processor",

@@ -11,7 +11,8 @@
  *           | byte{4}             wire type 5
  *
  * Fields may come in any order, and more than once: the last counts. Unknown ones are read past, and
- * so are `origin` and `settled_below`. A field that is not there is 0 or empty.
+ * so are `origin` and `settled_below`; one of ours with another wire type is an error. A field that
+ * is not there is 0 or empty.
  */
 import { type Cursor, EventBatch, MillraceError } from "@millrace/core";
 
@@ -19,6 +20,10 @@ const slabTag = 0x0a;
 const countTag = 0x10;
 const idTag = 0x18;
 const ackIdTag = 0x08;
+const originTag = 0x22;
+const settledBelowTag = 0x28;
+const batchFieldMax = 5;
+const ackFieldMax = 1;
 
 /** A batch as it goes out. */
 export interface Delivery {
@@ -57,7 +62,9 @@ export function decodeDelivery(bytes: Buffer): Delivery {
       cursor.at = slabEnd;
     } else if (tag === countTag) count = readVarint(bytes, cursor);
     else if (tag === idTag) id = readVarint(bytes, cursor);
-    else skipField(bytes, cursor, tag);
+    else if (tag >= 8 * (batchFieldMax + 1) || tag === originTag || tag === settledBelowTag) {
+      skipField(bytes, cursor, tag);
+    } else throw malformed(`field ${tag >> 3} with wire type ${tag & 7}`, cursor.at);
   }
   return { id, batch: EventBatch.scan(bytes, slabStart, slabEnd, count) };
 }
@@ -77,7 +84,8 @@ export function decodeAck(bytes: Buffer): number {
   while (cursor.at < bytes.length) {
     const tag = readVarint(bytes, cursor);
     if (tag === ackIdTag) id = readVarint(bytes, cursor);
-    else skipField(bytes, cursor, tag);
+    else if (tag >= 8 * (ackFieldMax + 1)) skipField(bytes, cursor, tag);
+    else throw malformed(`field ${tag >> 3} with wire type ${tag & 7}`, cursor.at);
   }
   return id;
 }
@@ -126,7 +134,6 @@ function skipLength(bytes: Buffer, cursor: Cursor): number {
 }
 
 function skipField(bytes: Buffer, cursor: Cursor, tag: number): void {
-  if (tag < 8) throw malformed("field number 0", cursor.at);
   switch (tag % 8) {
     case 0:
       skipVarint(bytes, cursor);

@@ -1,0 +1,55 @@
+import { integer, type OptionsOf, text } from "@millrace/core";
+import {
+  checkServerTransport,
+  ipFilterOptions,
+  serverTlsOptions,
+} from "../../rpc/server-transport-options.ts";
+import type { OptionCheck, SystemProperties } from "../../rpc/tls-options.ts";
+
+export const options = {
+  bind: text("bind", "Address or name of this machine to listen on; 0.0.0.0 for all.", {
+    required: true,
+  }),
+  port: integer("port", "Port to listen on; 0 lets the system choose one, which is logged.", {
+    required: true,
+    min: 0,
+    max: 65_535,
+  }),
+  maxFrameBytes: integer(
+    "maxFrameBytes",
+    "Bytes one message may have; a larger one ends its stream with INVALID_ARGUMENT.",
+    { default: 32 * 1024 * 1024, min: 1024, max: 0x7fff_ffff, unit: "bytes" },
+  ),
+  maxConnections: integer(
+    "maxConnections",
+    "Connections at one time; one more is closed at once.",
+    { default: 4096, min: 1 },
+  ),
+  requestsInFlight: integer(
+    "requestsInFlight",
+    "Batches of one stream that are read and not yet acknowledged; past it the stream is not read. They are stored one after another.",
+    { default: 4, min: 1, max: 1024 },
+  ),
+  messageTimeoutMs: integer(
+    "messageTimeout",
+    "From a message's first byte to its last; a slower one ends its stream with DEADLINE_EXCEEDED.",
+    { default: 60_000, min: 1000, unit: "ms" },
+  ),
+  idleTimeoutMs: integer(
+    "idleTimeout",
+    "A connection without a message for this long is closed; 0 never.",
+    { default: 3_600_000, unit: "ms" },
+  ),
+  ...ipFilterOptions,
+  ...serverTlsOptions,
+};
+
+export type Options = OptionsOf<typeof options>;
+
+/** What no single option shows. */
+export function checkOptions(
+  values: Options,
+  systemProperties: SystemProperties = new Map(),
+): readonly OptionCheck[] {
+  return checkServerTransport(values, systemProperties);
+}
