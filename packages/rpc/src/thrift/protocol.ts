@@ -56,3 +56,25 @@ export const headersMax = 65_536;
 
 /** Java's framed transport refuses a larger frame, so our requests stay under it. */
 export const javaFrameBytesMax = 16_384_000;
+
+export interface ProtocolChoice {
+  /** Undefined when the value names none. */
+  readonly protocol: ThriftProtocol | undefined;
+  /** What an operator should know of the value. */
+  readonly note: string | undefined;
+}
+
+/**
+ * What a `protocol` property means. Flume accepts `binary` and `compact` in any case, and then takes
+ * only `binary` itself for binary: `Binary` is compact. A pair of agents that is set so speaks
+ * compact, and so do we; the note says it.
+ */
+export function readProtocol(value: string): ProtocolChoice {
+  const lower = value.toLowerCase();
+  if (lower !== "binary" && lower !== "compact") return { protocol: undefined, note: undefined };
+  if (value === "binary" || lower === "compact") return { protocol: lower, note: undefined };
+  const note =
+    `protocol = ${value} is the compact protocol, as in Flume, which knows binary in lower case only; ` +
+    "write compact, or write binary on both sides";
+  return { protocol: "compact", note };
+}

@@ -1,0 +1,28 @@
+import { defineSink } from "@millrace/core";
+import { checkOptions, options } from "./options.ts";
+
+export const sink = defineSink({
+  type: "thrift",
+  aliases: ["org.apache.flume.sink.ThriftSink", "org.apache.flume.rpc.thrift.sink.ThriftSink"],
+  summary: "Sends events to the Thrift source of the next agent, Millrace or Java Flume.",
+  options,
+  guarantee: { atLeastOnce: true },
+  check: checkOptions,
+  batchSize: ({ batchSize }) => batchSize,
+  example: `
+a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = seq
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.channels.c1.transactionCapacity = 1000
+a1.sinks.k1.type = thrift
+a1.sinks.k1.channel = c1
+a1.sinks.k1.hostname = collector.example
+a1.sinks.k1.port = 4353
+a1.sinks.k1.batch-size = 1000
+`,
+  create: async (values, context) =>
+    (await import("./thrift-sink.ts")).createThriftSink(values, context),
+});
