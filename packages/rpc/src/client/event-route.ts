@@ -4,7 +4,7 @@ import {
   joinRanges,
   type Lifecycle,
   type Log,
-  MillraceError,
+  type MillraceError,
   toMillraceError,
 } from "@millrace/core";
 import { CallSlots } from "./call-slots.ts";
@@ -229,7 +229,7 @@ class Route implements EventRoute {
   }
 
   #noneTook(part: EventBatch, last: MillraceError | undefined): MillraceError {
-    if (this.#hosts.length === 1 && last !== undefined) return last;
+    if (this.#hosts.length <= 1 && last !== undefined) return last;
     const each = this.#hosts.map(({ name, health: { reason, penaltyMs } }) => {
       const out = penaltyMs > 0 ? `, left out for ${Math.ceil(penaltyMs / 1000)} s` : "";
       return `${name} ${reason === undefined ? "was not asked" : reason.code}${out}`;

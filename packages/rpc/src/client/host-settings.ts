@@ -61,7 +61,7 @@ export function readHosts(
   }
   const onlyFirst = type === "default" || type === "thrift";
   if (onlyFirst && all.length > 1) {
-    notes.push(`client.type ${type} uses the first of ${all.length} hosts; ${all[0]?.key}`);
+    notes.push(`client.type ${type} uses the first of ${all.length} hosts, ${all[0]?.text}`);
   }
   const used = onlyFirst ? all.slice(0, 1) : all;
   for (const { key, text } of used) {

@@ -1,5 +1,5 @@
 import { EventBatch, parseOptions, type Sink, systemClock } from "@millrace/core";
-import { createAvroServer, cutBatch, type EventHandler } from "@millrace/rpc";
+import { createAvroServer, type EventHandler } from "@millrace/rpc";
 import {
   createCollectingLog,
   createFakeClock,
@@ -250,30 +250,6 @@ test("when a later request fails, the error says what was settled", async (t) =>
     code: "RPC_STATUS_FAILED",
     settled: [{ from: 0, to: 4 }],
   });
-});
-
-test("cutting keeps every event once, in order, within both limits", () => {
-  const batch = EventBatch.join(
-    Array.from({ length: 9 }, (_, i) =>
-      events(...Array.from({ length: 10 }, (_, j) => `${i}.${j} `.repeat(1 + ((i * j) % 17)))),
-    ),
-  ).slice(3, 87);
-  for (const [eventsMax, bytesMax] of [
-    [1, 1e9],
-    [5, 1e9],
-    [1000, 50],
-    [7, 200],
-    [84, 1e9],
-  ] as const) {
-    const parts = cutBatch(batch, eventsMax, bytesMax);
-    assert.deepEqual(bodies(EventBatch.join(parts)), bodies(batch));
-    for (const part of parts) {
-      assert.ok(part.length > 0 && part.length <= eventsMax);
-      assert.ok(part.length === 1 || part.byteLength <= bytesMax);
-    }
-  }
-  assert.deepEqual(cutBatch(batch, 84, 1e9), [batch]);
-  assert.deepEqual(cutBatch(EventBatch.empty, 1, 1), [EventBatch.empty]);
 });
 
 test("stop waits for the delivery under way, and cuts it at its deadline", async (t) => {
