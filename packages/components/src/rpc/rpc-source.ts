@@ -1,8 +1,10 @@
 import { type EventBatch, MillraceError, type Source, type SourceContext } from "@millrace/core";
 import type { EventCall, EventServer, EventServerLimits, EventServerOptions } from "@millrace/rpc";
+import { createRegistration } from "./registration.ts";
+import type { RegistrationOptions } from "./registration-options.ts";
 
 /** What the sources of all wires let an operator set. */
-export interface RpcSourceOptions extends EventServerLimits {
+export interface RpcSourceOptions extends EventServerLimits, Partial<RegistrationOptions> {
   readonly bind: string;
   readonly port: number;
 }
@@ -79,6 +81,8 @@ export function createRpcSource(
     },
   });
 
+  const registration = createRegistration(options, { bind }, context);
+
   return {
     get port() {
       return server.port;
@@ -86,7 +90,12 @@ export function createRpcSource(
     async start(aborted) {
       await server.start(aborted);
       log.info(`listening on ${bind}:${server.port}`, { bind, port: server.port });
+      registration?.start(server.port);
     },
-    stop: (deadline) => server.stop(deadline),
+    async stop(deadline) {
+      // Senders are told to go elsewhere while those that are here are still served.
+      await registration?.stop(deadline);
+      await server.stop(deadline);
+    },
   };
 }
