@@ -13,6 +13,15 @@ export {
 } from "./tcp/security.ts";
 export * from "./tcp/client-transport-options.ts";
 export * from "./tcp/tls-options.ts";
+export { parseIpFilterRules } from "./tcp/ip-filter.ts";
+export type { Reloading } from "./tcp/reloading.ts";
+export {
+  createTlsMaterial,
+  readTlsMaterial,
+  type TlsMaterial,
+  type TlsRuntime,
+} from "./tcp/secure-context.ts";
+export { checkTlsChoice, tlsSettings, type TlsSettings } from "./tcp/tls-choice.ts";
 export {
   type KeyMaterial,
   readKeyStore,
@@ -20,6 +29,7 @@ export {
   type StoreReader,
   type TrustMaterial,
 } from "./tcp/store.ts";
+export { type TlsFailureReason, tlsFailureReasons } from "./tcp/tls-failure.ts";
 export type { EventClient, EventClientOptions } from "./wire/event-client.ts";
 export {
   defaultEventServerLimits,

@@ -1,5 +1,20 @@
-import { type EventBatch, MillraceError, type Source, type SourceContext } from "@millrace/core";
-import type { EventCall, EventServer, EventServerLimits, EventServerOptions } from "@millrace/rpc";
+import {
+  type Counter,
+  type EventBatch,
+  type Metrics,
+  MillraceError,
+  type Source,
+  type SourceContext,
+} from "@millrace/core";
+import {
+  type EventCall,
+  type EventServer,
+  type EventServerLimits,
+  type EventServerOptions,
+  type ServerTransport,
+  type TlsFailureReason,
+  tlsFailureReasons,
+} from "@millrace/rpc";
 import { createRegistration } from "./registration.ts";
 import type { RegistrationOptions } from "./registration-options.ts";
 
@@ -7,6 +22,8 @@ import type { RegistrationOptions } from "./registration-options.ts";
 export interface RpcSourceOptions extends EventServerLimits, Partial<RegistrationOptions> {
   readonly bind: string;
   readonly port: number;
+  /** TLS, compression, who may connect; plain, and everyone, when not given. */
+  readonly transport?: ServerTransport;
 }
 
 export interface RpcSource extends Source {
@@ -24,12 +41,16 @@ export function createRpcSource(
   context: SourceContext,
   createServer: (options: EventServerOptions) => EventServer,
 ): RpcSource {
-  const { bind, port } = options;
+  const { bind, port, transport } = options;
   const { counters, channelProcessor, log, metrics, runtime } = context;
-  const refused = metrics.counter(
-    "millrace_source_refused_connections_total",
-    "Connections closed at once because maxConnections were open",
-  );
+  const refusedFor = (reason: "limit" | "ipFilter"): Counter =>
+    metrics.counter(
+      "millrace_source_refused_connections_total",
+      "Connections closed at once: maxConnections were open, or ipFilterRules deny the address.",
+      { reason },
+    );
+  const refused = { limit: refusedFor("limit"), ipFilter: refusedFor("ipFilter") };
+  const tlsFailures = declareTlsFailures(metrics);
   const malformed = metrics.counter(
     "millrace_source_malformed_requests_total",
     "Requests that could not be read; nothing of them was stored",
@@ -68,12 +89,15 @@ export function createRpcSource(
     port,
     limits: options,
     handler: receive,
+    ...(transport === undefined ? {} : { transport }),
+    files: runtime.files,
     clock: runtime.clock,
     log,
     observer: {
       connectionOpened: () => counters.OpenConnectionCount++,
       connectionClosed: () => counters.OpenConnectionCount--,
-      connectionRefused: () => refused.value++,
+      connectionRefused: (why) => refused[why].value++,
+      tlsFailed: (reason) => (tlsFailures.get(reason) as Counter).value++,
       requestMalformed: () => {
         counters.EventReadFail++;
         malformed.value++;
@@ -98,4 +122,18 @@ export function createRpcSource(
       await server.stop(deadline);
     },
   };
+}
+
+/** One counter a reason, all of them from the start. */
+function declareTlsFailures(metrics: Metrics): ReadonlyMap<TlsFailureReason, Counter> {
+  return new Map(
+    tlsFailureReasons.map((reason) => [
+      reason,
+      metrics.counter(
+        "millrace_source_tls_failures_total",
+        "Connections closed because TLS did not come about, by reason.",
+        { reason },
+      ),
+    ]),
+  );
 }

@@ -1,5 +1,10 @@
 import { boolean, choice, type OptionsOf, text } from "@millrace/core";
-import type { ServerTls, ServerTransport } from "@millrace/rpc";
+import {
+  checkTlsChoice,
+  parseIpFilterRules,
+  type ServerTls,
+  type ServerTransport,
+} from "@millrace/rpc";
 import {
   checkStoreType,
   type OptionCheck,
@@ -134,15 +139,16 @@ export function checkServerTls(
       problems.push({ key: "truststore", message });
     }
   }
-  return problems;
+  return [...problems, ...checkTlsChoice(tlsChoiceOf(values, global))];
 }
 
 export function checkIpFilter({
   ipFilter = false,
   ipFilterRules,
 }: Partial<IpFilterValues>): readonly OptionCheck[] {
-  if (!ipFilter || ipFilterRules !== undefined) return [];
-  return [{ key: "ipFilterRules", message: "is required with ipFilter = true" }];
+  if (!ipFilter) return [];
+  const { problem } = parseIpFilterRules(ipFilterRules ?? "");
+  return problem === undefined ? [] : [{ key: "ipFilterRules", message: problem }];
 }
 
 const keystoreValues = (values: ServerTlsValues) => ({

@@ -1,14 +1,9 @@
 import type { EventBatch } from "@millrace/core";
-import {
-  type Cursor,
-  MillraceError,
-  systemErrorCode,
-  type Timer,
-  toMillraceError,
-} from "@millrace/core";
+import { type Cursor, MillraceError, type Timer, toMillraceError } from "@millrace/core";
 import assert from "node:assert/strict";
-import { connect, type Socket } from "node:net";
-import { keepAliveDelayMs } from "../tcp/listen.ts";
+import type { Duplex } from "node:stream";
+import { lateReason } from "../tcp/client-tls.ts";
+import { connectStream } from "../tcp/connect.ts";
 import type { EventClient, EventClientOptions } from "../wire/event-client.ts";
 import { type AvroMessageName, decodeReply, encodeCall } from "./call.ts";
 import { FrameDecoder } from "./frame.ts";
@@ -29,8 +24,6 @@ interface Call {
 }
 
 const serialMax = 0x7fff_ffff;
-/** How long one of several addresses of a host is tried before the next. */
-const addressTimeoutMs = 1000;
 const remoteTextMax = 500;
 
 /**
@@ -43,9 +36,9 @@ class Client implements EventClient {
   readonly #options: EventClientOptions;
   readonly #where: string;
   readonly #decoder: FrameDecoder;
-  #socket: Socket | undefined;
+  readonly #givenUp = new AbortController();
+  #stream: Duplex | undefined;
   #state: "new" | "connecting" | "open" | "dead" = "new";
-  #giveUpConnecting: ((error: MillraceError) => void) | undefined;
   #handshake: Buffer | undefined = firstHandshake;
   #sentText = false;
   #serial = 0;
@@ -66,42 +59,35 @@ class Client implements EventClient {
   async connect(): Promise<void> {
     assert(this.#state === "new", "a client connects once");
     this.#state = "connecting";
-    const { host, port, clock, connectTimeoutMs } = this.#options;
-    const socket = connect({
-      host,
-      port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: keepAliveDelayMs,
-      autoSelectFamilyAttemptTimeout: addressTimeoutMs,
-    });
-    this.#socket = socket;
+    let stream: Duplex;
+    try {
+      stream = await connectStream({ ...this.#options, giveUp: this.#givenUp.signal });
+    } catch (thrown) {
+      const error = toMillraceError(thrown);
+      this.#fail(error);
+      throw error;
+    }
+    // The state may have been changed while connecting: a closed client stays closed.
+    if ((this.#state as string) === "dead") {
+      stream.destroy();
+      throw this.#connectFailed("closed on this side");
+    }
+    this.#stream = stream;
+    this.#state = "open";
     let lastError: Error | undefined;
-    socket.on("error", (error) => {
+    stream.on("error", (error) => {
       lastError = error;
     });
-    const timer = clock.setTimer(connectTimeoutMs, () =>
-      this.#fail(this.#connectFailed(`no answer within ${connectTimeoutMs} ms`)),
-    );
-    socket.once("close", () => {
-      const why = lastError === undefined ? "closed by the peer" : reasonOf(lastError);
-      if (this.#state === "connecting") this.#fail(this.#connectFailed(why, lastError));
-      else this.#fail(this.#lost(why, lastError));
-    });
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#giveUpConnecting = reject;
-        socket.once("connect", resolve);
-      });
-    } finally {
-      timer.cancel();
-      this.#giveUpConnecting = undefined;
-    }
-    this.#state = "open";
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
-    socket.on("drain", () => this.#pump());
+    const lost = (): void => {
+      const why = lastError === undefined ? "closed by the peer" : lateReason(lastError);
+      this.#fail(this.#lost(why, lastError));
+    };
+    stream.once("close", lost);
+    if (stream.destroyed) lost();
+    stream.on("data", (chunk: Buffer) => this.#receive(chunk));
+    stream.on("drain", () => this.#pump());
     // What the peer had to say it has said: a call made now would be lost.
-    socket.on("end", () => this.#fail(this.#lost("closed by the peer", undefined)));
+    stream.on("end", () => this.#fail(this.#lost("closed by the peer", undefined)));
     this.#options.log.debug(`connected to ${this.#where}`);
   }
 
@@ -137,22 +123,22 @@ class Client implements EventClient {
 
   /** Sends what may be sent. */
   #pump(): void {
-    const socket = this.#socket as Socket;
-    while (this.#state === "open" && this.#waiting.length > 0 && !socket.writableNeedDrain) {
+    const stream = this.#stream as Duplex;
+    while (this.#state === "open" && this.#waiting.length > 0 && !stream.writableNeedDrain) {
       if (this.#handshake !== undefined && this.#sent.size > 0) return;
       this.#send(this.#waiting.shift() as Call);
     }
   }
 
   #send(call: Call): void {
-    const socket = this.#socket as Socket;
+    const stream = this.#stream as Duplex;
     this.#serial = this.#serial === serialMax ? 1 : this.#serial + 1;
     this.#sent.set(this.#serial, call);
     const buffers = encodeCall(this.#serial, this.#handshake, call.name, call.batch);
     // Corked, all of it leaves in one vectored write.
-    socket.cork();
-    for (const buffer of buffers) if (buffer.length > 0) socket.write(buffer);
-    socket.uncork();
+    stream.cork();
+    for (const buffer of buffers) if (buffer.length > 0) stream.write(buffer);
+    stream.uncork();
   }
 
   #receive(chunk: Buffer): void {
@@ -248,8 +234,8 @@ class Client implements EventClient {
     if (this.#state === "dead") return;
     this.#state = "dead";
     this.#timer?.cancel();
-    this.#socket?.destroy();
-    this.#giveUpConnecting?.(error);
+    this.#givenUp.abort(error);
+    this.#stream?.destroy();
     const calls = [...this.#sent.values(), ...this.#waiting];
     this.#sent.clear();
     this.#waiting.length = 0;
@@ -273,8 +259,4 @@ class Client implements EventClient {
       { cause },
     );
   }
-}
-
-function reasonOf(error: Error): string {
-  return systemErrorCode(error) || error.message;
 }

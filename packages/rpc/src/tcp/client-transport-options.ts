@@ -1,5 +1,6 @@
 import { boolean, choice, integer, type OptionsOf, text } from "@millrace/core";
 import type { ClientTls, ClientTransport } from "./security.ts";
+import { checkTlsChoice } from "./tls-choice.ts";
 import {
   checkStoreType,
   type OptionCheck,
@@ -123,7 +124,7 @@ export function checkClientTransport(
   if (values.keystore === undefined && values.keystoreKey !== undefined) {
     problems.push({ key: "keystore", message: "is required with keystore-key: its certificate" });
   }
-  return problems;
+  return [...problems, ...checkTlsChoice(tlsChoiceOf(values, global))];
 }
 
 /** Flume's clients send no certificate, so what is set for all sources is not taken for them. */

@@ -28,7 +28,7 @@ export interface EventClientOptions {
 export interface EventClient {
   /** Whether it is connected and nothing has gone wrong. */
   readonly alive: boolean;
-  /** Throws RPC_CONNECT_FAILED. Called once. */
+  /** Throws RPC_CONNECT_FAILED or RPC_TLS_FAILED. Called once. */
   connect(): Promise<void>;
   /**
    * Resolves when the peer has answered OK: it has stored the batch. Throws

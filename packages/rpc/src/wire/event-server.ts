@@ -1,5 +1,6 @@
 import type { Clock, EventBatch, FileSystem, Lifecycle, Log, MillraceError } from "@millrace/core";
 import type { ServerTransport } from "../tcp/security.ts";
+import type { TlsFailureReason } from "../tcp/tls-failure.ts";
 
 export interface EventCall {
   /** `append` is one event; a wire without the difference says `appendBatch`. */
@@ -40,7 +41,9 @@ export interface EventServerObserver {
   connectionOpened?(): void;
   connectionClosed?(): void;
   /** One more than maxConnections came and was closed, or one the address filter denies. */
-  connectionRefused?(): void;
+  connectionRefused?(why: "limit" | "ipFilter"): void;
+  /** TLS did not come about, or was broken off; the connection is closed, and it is logged. */
+  tlsFailed?(reason: TlsFailureReason, error: MillraceError, peer: string): void;
   /** A message could not be read: it was answered with an error, or its connection is closed. */
   requestMalformed?(error: MillraceError, peer: string): void;
 }

@@ -47,7 +47,7 @@ function protect(key: Buffer, password: string): Buffer {
   const sha1 = (bytes: Buffer): Buffer => createHash("sha1").update(secret).update(bytes).digest();
   const salt = randomBytes(20);
   const hidden = Buffer.from(key);
-  let stream = salt;
+  let stream: Buffer = salt;
   for (let at = 0; at < hidden.length; at++) {
     if (at % 20 === 0) stream = sha1(stream);
     hidden[at] = (hidden[at] as number) ^ (stream[at % 20] as number);

@@ -1,6 +1,11 @@
-import { boolean, choice, ignored, integer, type OptionsOf, text } from "@millrace/core";
-
-const whenTls = "Read only when ssl is true.";
+import { ignored, integer, type OptionsOf, text } from "@millrace/core";
+import {
+  checkServerTransport,
+  ipFilterOptions,
+  serverCompressionOptions,
+  serverTlsOptions,
+} from "../../rpc/server-transport-options.ts";
+import type { OptionCheck, SystemProperties } from "../../rpc/tls-options.ts";
 
 export const options = {
   bind: text("bind", "Address or name of this machine to listen on; 0.0.0.0 for all.", {
@@ -39,49 +44,21 @@ export const options = {
     "A connection without a byte for this long is closed; 0 never.",
     { default: 3_600_000, unit: "ms" },
   ),
-  compressionType: choice(
-    "compression-type",
-    ["none", "deflate"],
-    "Must be what the senders have; only none is supported by this version.",
-    { default: "none" },
-  ),
-  ssl: boolean("ssl", "TLS; only false is supported by this version.", { default: false }),
-  ipFilter: boolean("ipFilter", "Accept by address; only false is supported by this version.", {
-    default: false,
-  }),
-  ipFilterRules: ignored("ipFilterRules", "Read only when ipFilter is true."),
+  ...serverCompressionOptions,
+  ...ipFilterOptions,
   threads: ignored(
     "threads",
     "One event loop serves all connections; Flume ignores it since 1.10.",
   ),
-  keystore: ignored("keystore", whenTls),
-  keystorePassword: ignored("keystore-password", whenTls),
-  keystoreType: ignored("keystore-type", whenTls),
-  keystoreKey: ignored("keystore-key", whenTls),
-  truststore: ignored("truststore", whenTls),
-  truststorePassword: ignored("truststore-password", whenTls),
-  truststoreType: ignored("truststore-type", whenTls),
-  clientAuth: ignored("clientAuth", whenTls),
-  excludeProtocols: ignored("exclude-protocols", whenTls),
-  includeProtocols: ignored("include-protocols", whenTls),
-  excludeCipherSuites: ignored("exclude-cipher-suites", whenTls),
-  includeCipherSuites: ignored("include-cipher-suites", whenTls),
+  ...serverTlsOptions,
 };
 
 export type Options = OptionsOf<typeof options>;
 
-/** What is switched on and not there yet: going on without it would be worse than not starting. */
-export function checkOptions({
-  compressionType,
-  ssl,
-  ipFilter,
-}: Options): readonly { key: string; message: string }[] {
-  const problems: { key: string; message: string }[] = [];
-  const refuse = (key: string, value: string): void => {
-    problems.push({ key, message: `${key} = ${value} is not supported by this version` });
-  };
-  if (compressionType !== "none") refuse("compression-type", compressionType);
-  if (ssl) refuse("ssl", "true");
-  if (ipFilter) refuse("ipFilter", "true");
-  return problems;
+/** What of TLS and of the address rules is missing or means nothing. */
+export function checkOptions(
+  values: Options,
+  systemProperties: SystemProperties = new Map(),
+): readonly OptionCheck[] {
+  return checkServerTransport(values, systemProperties);
 }

@@ -1,0 +1,81 @@
+import {
+  type Clock,
+  type FileSystem,
+  type Log,
+  systemErrorCode,
+  toMillraceError,
+} from "@millrace/core";
+
+/** What is made of files, and made anew when they change. */
+export interface Reloading<T> {
+  /** What the files last made. Throws only while they have never made anything. */
+  current(): Promise<T>;
+}
+
+export interface ReloadingOptions<T> {
+  readonly paths: readonly string[];
+  /** What the files are, for the log: "the server's certificate". */
+  readonly what: string;
+  readonly read: () => Promise<T>;
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How long what is known of the files is believed. */
+export const checkIntervalMs = 3000;
+
+/**
+ * Looks at the files when it is asked, at most every few seconds: time, length and inode of each. A
+ * change that makes nothing usable is said once, and what was there before stays in use.
+ */
+export function createReloading<T>(options: ReloadingOptions<T>): Reloading<T> {
+  const { paths, what, read, files, clock, log } = options;
+  let made: { readonly value: T } | undefined;
+  let stamp = "";
+  let checkedAtMs = 0;
+  let checking: Promise<T> | undefined;
+
+  async function check(): Promise<T> {
+    const found = (await Promise.all(paths.map((path) => stampOf(files, path)))).join();
+    if (made !== undefined && found === stamp) {
+      checkedAtMs = clock.monotonic();
+      return made.value;
+    }
+    try {
+      const value = await read();
+      if (made !== undefined) log.info(`${what} has changed and is in use from now on`, { paths });
+      made = { value };
+    } catch (thrown) {
+      if (made === undefined) throw thrown;
+      const error = toMillraceError(thrown);
+      log.error(`${what} has changed and cannot be used, the old one stays: ${error.message}`, {
+        code: error.code,
+      });
+    }
+    stamp = found;
+    checkedAtMs = clock.monotonic();
+    return made.value;
+  }
+
+  return {
+    current() {
+      if (made !== undefined && clock.monotonic() - checkedAtMs < checkIntervalMs) {
+        return Promise.resolve(made.value);
+      }
+      checking ??= check().finally(() => {
+        checking = undefined;
+      });
+      return checking;
+    },
+  };
+}
+
+async function stampOf(files: FileSystem, path: string): Promise<string> {
+  try {
+    const { size, modifiedMs, inode } = await files.stat(path);
+    return `${size}:${modifiedMs}:${inode}`;
+  } catch (error) {
+    return systemErrorCode(error);
+  }
+}
