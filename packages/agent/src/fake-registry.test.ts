@@ -59,6 +59,11 @@ const example = [
   "a1.sinks.k1.channel = c1",
 ].join("\n");
 
+function fakeNotes(maxPenalty: number, sinks: readonly string[]) {
+  const message = `is short for ${sinks.join(" and ")}`;
+  return maxPenalty < 100 ? [{ key: "maxpenalty", message }] : [];
+}
+
 /** Components under Flume's names that do as little as can be, for tests of what stands around them. */
 export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntry[] {
   const step = async (what: string): Promise<void> => {
@@ -140,8 +145,11 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         batchSize: integer("batch-size", "Events in a batch.", { default: 100, min: 1 }),
         serializer: part("serializer", "serializer", "How events are written.", "text"),
         headers: prefixed("headers", "Headers by name."),
+        batchesInFlight: integer("batchesInFlight", "At once.", { default: 1 }),
       },
       batchSize: ({ batchSize }) => batchSize,
+      breaksOrder: ({ batchesInFlight }) =>
+        batchesInFlight > 1 ? `it has ${batchesInFlight} in flight` : undefined,
       create: async ({ batchSize, serializer }, context) => {
         await step(`make ${context.name}`);
         await context.makePart(serializer);
@@ -204,6 +212,9 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
           priority: prefixed("priority", "By sink."),
           maxPenalty: integer("maxpenalty", "Longest penalty.", { default: 30000 }),
         },
+        ...(type === "load_balance"
+          ? { breaksOrder: () => "its batches go to several sinks" }
+          : { notes: ({ maxPenalty }, sinks: readonly string[]) => fakeNotes(Number(maxPenalty), sinks) }),
         create: async (_options, { sinks, name }) => {
           await step(`make ${name}`);
           if (type === "default" && sinks.size > 1) {

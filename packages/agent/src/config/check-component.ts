@@ -92,7 +92,13 @@ export async function checkComponent<K extends ComponentKind>(
   if (checked === undefined) return undefined;
   const config = { kind, name, type: definition.type, definition, place, ...checked };
   const error = await tryToMake({ agent, runtime, systemProperties }, config, given.neighbours);
-  if (error === undefined) return config;
+  if (error === undefined) {
+    for (const note of definition.notes?.(config.options, given.neighbours?.sinks ?? []) ?? []) {
+      const { key, message } = note;
+      report("note", given.properties.get(key) ?? place, prefix + key, message);
+    }
+    return config;
+  }
   // A selector and a processor know their keys as the source's and the group's.
   const key = String(error.context["key"] ?? "type").replace(/^(selector|processor)\./, "");
   const ofGroup = key === "sinks";

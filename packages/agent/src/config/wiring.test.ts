@@ -78,6 +78,15 @@ for (const { name, text, want } of groupErrors) {
   });
 }
 
+void test("what a processor says of its options and its sinks is a note at the key's line", async () => {
+  const short = "a1.sinkgroups.g1.processor.maxpenalty = 5\n";
+  const { lines, startable } = await loadText(group("k1 k2", failover + short));
+  assert.deepEqual(lines, [
+    "flume.conf:19: a1.sinkgroups.g1.processor.maxpenalty: is short for k1 and k2",
+  ]);
+  assert.equal(startable, true);
+});
+
 void test("a group of one sink needs no type", async () => {
   const { configuration, lines } = await loadText(group("k1"));
   assert.deepEqual(lines, []);

@@ -2,6 +2,7 @@ import type { Guarantee } from "@millrace/core";
 import type {
   AgentConfiguration,
   SinkConfig,
+  SinkGroupConfig,
   SourceConfig,
 } from "../config/agent-configuration.ts";
 import type { ComponentConfig } from "../config/check-component.ts";
@@ -39,6 +40,7 @@ export function describePaths(configuration: AgentConfiguration): PathGuarantee[
 interface Exit {
   readonly name: string;
   readonly sinks: readonly SinkConfig[];
+  readonly group?: SinkGroupConfig;
 }
 
 /** What takes from the channel: groups, and sinks that are in none. */
@@ -48,7 +50,7 @@ function exitsOf({ sinks, groups }: AgentConfiguration, channel: string): Exit[]
   for (const group of groups.values()) {
     if (group.channel !== channel) continue;
     const members = group.sinks.flatMap((name) => sinks.get(name) ?? []);
-    exits.push({ name: group.name, sinks: members });
+    exits.push({ name: group.name, sinks: members, group });
   }
   for (const sink of sinks.values()) {
     if (sink.channel !== channel || grouped.has(sink.name)) continue;
@@ -108,10 +110,22 @@ function lossOf({
 }
 
 function orderOf(channel: string, exit: Exit, exits: readonly Exit[]): string {
+  const breaks: string[] = [];
   if (exits.length > 1) {
-    return `order not kept: ${exits.map(({ name }) => name).join(" and ")} share channel ${channel}`;
+    breaks.push(`${exits.map(({ name }) => name).join(" and ")} share channel ${channel}`);
   }
-  if (exit.sinks.length > 1)
+  if (exit.group !== undefined) {
+    const { definition, options } = exit.group.processor;
+    const why = definition.breaksOrder?.(options);
+    if (why !== undefined) breaks.push(`${exit.name}: ${why}`);
+  }
+  for (const { name, definition, options } of exit.sinks) {
+    const why = definition.breaksOrder?.(options);
+    if (why !== undefined) breaks.push(`${name}: ${why}`);
+  }
+  if (breaks.length > 0) return `order not kept: ${breaks.join(", and ")}`;
+  if (exit.sinks.length > 1) {
     return `order kept only while ${exit.name} stays with one of its sinks`;
+  }
   return "order kept";
 }

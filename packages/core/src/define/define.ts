@@ -136,6 +136,19 @@ export interface Definition<
     options: OptionsOf<S>,
     systemProperties?: ReadonlyMap<string, string>,
   ): readonly { key: string; message: string }[];
+  /**
+   * What an operator should know of these options though nothing is wrong. Sink processors are told
+   * the group's sinks.
+   */
+  notes?(
+    options: OptionsOf<S>,
+    sinks: readonly string[],
+  ): readonly { key: string; message: string }[];
+  /**
+   * Sinks and sink processors: why events may overtake each other, as the end of "order not kept: ";
+   * undefined when they do not.
+   */
+  breaksOrder?(options: OptionsOf<S>): string | undefined;
   /** Sources and sinks: the option that says how many events one transaction holds at most. */
   batchSize?(options: OptionsOf<S>): number;
   /** Channels: how many events one transaction may hold. */

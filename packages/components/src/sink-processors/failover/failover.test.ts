@@ -447,6 +447,22 @@ test("priorities that are no numbers, or that two sinks share, are problems", ()
   ]);
 });
 
+test("sinks without a priority are noted, with what becomes of them", () => {
+  const notes = (properties: Record<string, string>, ...sinks: string[]) =>
+    sinkProcessor.notes?.(optionsOf(options, properties), sinks);
+  assert.deepEqual(notes(threePriorities, "k1", "k2", "k3"), []);
+  assert.deepEqual(notes({}, "k1"), []);
+  assert.deepEqual(notes({ "priority.k1": "5" }, "k1", "k2"), [
+    {
+      key: "priority.k2",
+      message: "is not given: the sink gets a negative one, in the order of the group's sinks",
+    },
+  ]);
+  assert.deepEqual(notes({}, "k2", "k1"), [
+    { key: "priority", message: "no sink has one: they are used in this order: k2, k1" },
+  ]);
+});
+
 test("failover is known by alias and by class (T453)", async () => {
   assert.equal(sinkProcessor.type, "failover");
   assert.deepEqual(sinkProcessor.aliases, ["org.apache.flume.sink.FailoverSinkProcessor"]);

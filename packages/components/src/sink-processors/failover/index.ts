@@ -1,5 +1,5 @@
 import { defineSinkProcessor } from "@millrace/core";
-import { options } from "./options.ts";
+import { noteMissingPriorities, options } from "./options.ts";
 
 export const sinkProcessor = defineSinkProcessor({
   type: "failover",
@@ -44,6 +44,7 @@ a1.sinkgroups.g1.processor.maxpenalty = 10000
     }
     return problems;
   },
+  notes: noteMissingPriorities,
   create: async (values, context) =>
     (await import("./failover.ts")).createFailoverProcessor(values, context),
 });

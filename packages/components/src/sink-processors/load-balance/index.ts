@@ -1,6 +1,9 @@
 import { defineSinkProcessor } from "@millrace/core";
 import { options } from "./options.ts";
 
+const noBackoff =
+  "is false: at each of its turns a sink that fails is asked again, and a batch waits for its timeouts";
+
 export const sinkProcessor = defineSinkProcessor({
   type: "load_balance",
   aliases: ["org.apache.flume.sink.LoadBalancingSinkProcessor"],
@@ -27,6 +30,8 @@ a1.sinkgroups.g1.processor.selector = round_robin
 a1.sinkgroups.g1.processor.backoff = true
 a1.sinkgroups.g1.processor.selector.maxTimeOut = 10000
 `,
+  breaksOrder: () => "its batches go to several sinks at once",
+  notes: ({ backoff }) => (backoff ? [] : [{ key: "backoff", message: noBackoff }]),
   create: async (values, context) =>
     (await import("./load-balance.ts")).createLoadBalanceProcessor(values, context),
 });

@@ -360,3 +360,12 @@ test("a custom selector's order is used, for the turn and for who stands in (T45
   await deliver(1);
   assert.deepEqual(shares(), [1, 2, 4]);
 });
+
+test("a group without backoff is noted, and that order is not kept", () => {
+  const backoff = (text: string) => optionsOf(options, { backoff: text });
+  assert.deepEqual(sinkProcessor.notes?.(backoff("true"), ["k1", "k2"]), []);
+  const [note] = sinkProcessor.notes?.(backoff("false"), ["k1", "k2"]) ?? [];
+  assert.equal(note?.key, "backoff");
+  assert.match(note.message, /asked again, and a batch waits/);
+  assert.match(sinkProcessor.breaksOrder?.(backoff("true")) ?? "", /several sinks/);
+});

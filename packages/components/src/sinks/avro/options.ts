@@ -28,6 +28,8 @@ export const options = {
   ),
 };
 
+export { breaksOrder } from "../../rpc/breaks-order.ts";
+
 export type Options = OptionsOf<typeof options>;
 
 /** What no single option shows. */
