@@ -22,6 +22,7 @@ test("imports run one way between the packages", () => {
   const allowed: Record<string, readonly string[]> = {
     core: [],
     rpc: ["core"],
+    client: ["core", "rpc"],
     "file-channel": ["core"],
     components: ["core", "rpc", "file-channel"],
     agent: ["core"],
