@@ -1,4 +1,5 @@
 export type * from "./config/agent-configuration.ts";
+export { listAgents } from "./config/list-agents.ts";
 export { type ConfigurationRequest, loadConfiguration } from "./config/load-configuration.ts";
 export { formatProblem, type Problem } from "./config/problem.ts";
 export { didYouMean } from "./config/nearest-name.ts";

@@ -18,6 +18,8 @@ options of agent and check
       millrace.drainSeconds=30         how long a stop may take to deliver what is left
       millrace.role=edge|collector     a label of every metric
   --plugins-path <dirs>    folders of plugins, separated by colons (docs/plugins.md)
+  --inventory <file>...    check: every agent of many files, which of them run as they are, which
+                           with notes, and which need a decision (docs/migrate-from-flume.md)
   --strict, --lenient      refuse a configuration with errors, or leave its broken parts out
                            (millrace is strict, flume-ng is lenient)
   -d, --dryrun             check instead of running

@@ -181,7 +181,7 @@ function placeOf(properties: ReadonlyMap<string, Property>): Place {
 }
 
 /** Agents that have at least one list of names. */
-function agentsIn(properties: ReadonlyMap<string, Property>): string[] {
+export function agentsIn(properties: ReadonlyMap<string, Property>): string[] {
   const agents = new Set<string>();
   for (const key of properties.keys()) {
     const [agent = "", word, ...rest] = key.split(".");

@@ -5,10 +5,17 @@ import { help } from "../help.ts";
 import type { Command, Output } from "../program.ts";
 import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
 import { gatherDefines } from "../words/gather-defines.ts";
+import { inventory, parseInventoryWords } from "./inventory.ts";
 import { loadRegistry } from "./load-registry.ts";
 
 /** Reads and checks; opens nothing, listens on nothing, writes nothing. */
 export const checkCommand: Command = async (words, program, output) => {
+  const listed = parseInventoryWords(words);
+  if (listed !== undefined) {
+    if (!("problem" in listed)) return inventory(listed, words, output);
+    output.err(`${program} check: ${listed.problem}\n\n${help(program)}`);
+    return exitCode.usage;
+  }
   const asked = parseAgentWords(words, program);
   if (asked === "help") {
     output.out(help(program));
