@@ -388,6 +388,7 @@ for (const { name, reply } of [
   },
   { name: "a frame over the limit", reply: Buffer.from("7fffffff", "hex") },
   { name: "an empty frame", reply: Buffer.from("00000000", "hex") },
+  { name: "a TLS alert", reply: Buffer.from("15030100020228", "hex") },
   { name: "HTTP", reply: Buffer.from("HTTP/1.1 400 Bad Request\r\n\r\n") },
 ]) {
   test(`${name} is RPC_REPLY_MALFORMED, and the client is dead`, async (t) => {

@@ -2,13 +2,13 @@ import {
   DeliveryError,
   type EventBatch,
   MillraceError,
-  systemErrorCode,
   type Timer,
   toMillraceError,
 } from "@millrace/core";
 import assert from "node:assert/strict";
-import { connect, type Socket } from "node:net";
-import { keepAliveDelayMs } from "../tcp/listen.ts";
+import type { Duplex } from "node:stream";
+import { lateReason } from "../tcp/client-tls.ts";
+import { connectStream } from "../tcp/connect.ts";
 import type { EventClient, EventClientOptions } from "../wire/event-client.ts";
 import { decodeReply } from "./call.ts";
 import { encodeCall, fitsRequest } from "./encode-call.ts";
@@ -41,8 +41,6 @@ interface Call {
 }
 
 const sequenceMax = 0x7fff_ffff;
-/** How long one of several addresses of a host is tried before the next. */
-const addressTimeoutMs = 1000;
 const remoteTextMax = 500;
 
 /** waiting -> (the socket takes more) -> sent -> replied */
@@ -50,9 +48,9 @@ class Client implements EventClient {
   readonly #options: ThriftClientOptions;
   readonly #where: string;
   readonly #decoder: FrameDecoder;
-  #socket: Socket | undefined;
+  readonly #givenUp = new AbortController();
+  #stream: Duplex | undefined;
   #state: "new" | "connecting" | "open" | "dead" = "new";
-  #giveUpConnecting: ((error: MillraceError) => void) | undefined;
   #sequence = 0;
   readonly #waiting: Call[] = [];
   readonly #sent: Call[] = [];
@@ -71,42 +69,35 @@ class Client implements EventClient {
   async connect(): Promise<void> {
     assert(this.#state === "new", "a client connects once");
     this.#state = "connecting";
-    const { host, port, clock, connectTimeoutMs } = this.#options;
-    const socket = connect({
-      host,
-      port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: keepAliveDelayMs,
-      autoSelectFamilyAttemptTimeout: addressTimeoutMs,
-    });
-    this.#socket = socket;
+    let stream: Duplex;
+    try {
+      stream = await connectStream({ ...this.#options, giveUp: this.#givenUp.signal });
+    } catch (thrown) {
+      const error = toMillraceError(thrown);
+      this.#fail(error);
+      throw error;
+    }
+    // It may have been closed while it connected: a closed client stays closed.
+    if ((this.#state as string) === "dead") {
+      stream.destroy();
+      throw this.#connectFailed("closed on this side");
+    }
+    this.#stream = stream;
+    this.#state = "open";
     let lastError: Error | undefined;
-    socket.on("error", (error) => {
+    stream.on("error", (error) => {
       lastError = error;
     });
-    const timer = clock.setTimer(connectTimeoutMs, () =>
-      this.#fail(this.#connectFailed(`no answer within ${connectTimeoutMs} ms`)),
-    );
-    socket.once("close", () => {
-      const why = lastError === undefined ? "closed by the peer" : reasonOf(lastError);
-      if (this.#state === "connecting") this.#fail(this.#connectFailed(why, lastError));
-      else this.#fail(this.#lost(why, lastError));
-    });
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#giveUpConnecting = reject;
-        socket.once("connect", resolve);
-      });
-    } finally {
-      timer.cancel();
-      this.#giveUpConnecting = undefined;
-    }
-    this.#state = "open";
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
-    socket.on("drain", () => this.#pump());
+    const lost = (): void => {
+      const why = lastError === undefined ? "closed by the peer" : lateReason(lastError);
+      this.#fail(this.#lost(why, lastError));
+    };
+    stream.once("close", lost);
+    if (stream.destroyed) lost();
+    stream.on("data", (chunk: Buffer) => this.#receive(chunk));
+    stream.on("drain", () => this.#pump());
     // What the peer had to say it has said: a call made now would be lost.
-    socket.on("end", () => this.#fail(this.#lost("closed by the peer", undefined)));
+    stream.on("end", () => this.#fail(this.#lost("closed by the peer", undefined)));
     this.#options.log.debug(`connected to ${this.#where}`);
   }
 
@@ -148,13 +139,13 @@ class Client implements EventClient {
 
   /** Sends what may be sent. */
   #pump(): void {
-    const socket = this.#socket as Socket;
-    while (this.#state === "open" && this.#waiting.length > 0 && !socket.writableNeedDrain) {
+    const stream = this.#stream as Duplex;
+    while (this.#state === "open" && this.#waiting.length > 0 && !stream.writableNeedDrain) {
       const call = this.#waiting.shift() as Call;
       this.#sequence = this.#sequence === sequenceMax ? 1 : this.#sequence + 1;
       call.sequence = this.#sequence;
       this.#sent.push(call);
-      socket.write(encodeCall(this.#options.protocol, call.sequence, call.name, call.batch));
+      stream.write(encodeCall(this.#options.protocol, call.sequence, call.name, call.batch));
     }
   }
 
@@ -231,18 +222,16 @@ class Client implements EventClient {
     if (this.#state === "dead") return;
     this.#state = "dead";
     this.#timer?.cancel();
-    this.#socket?.destroy();
-    this.#giveUpConnecting?.(error);
+    this.#givenUp.abort(error);
+    this.#stream?.destroy();
     const calls = [...this.#sent, ...this.#waiting];
     this.#sent.length = 0;
     this.#waiting.length = 0;
     for (const call of calls) call.reject(error);
   }
 
-  #connectFailed(why: string, cause?: Error): MillraceError {
-    return new MillraceError("RPC_CONNECT_FAILED", `no connection to ${this.#where}: ${why}`, {
-      cause,
-    });
+  #connectFailed(why: string): MillraceError {
+    return new MillraceError("RPC_CONNECT_FAILED", `no connection to ${this.#where}: ${why}`);
   }
 
   #replyMalformed(what: string, cause?: Error): MillraceError {
@@ -265,8 +254,4 @@ function behind(count: number, error: MillraceError): DeliveryError {
     cause: error,
     settled: [{ from: 0, to: count + inner }],
   });
-}
-
-function reasonOf(error: Error): string {
-  return systemErrorCode(error) || error.message;
 }

@@ -138,7 +138,7 @@ export class FrameDecoder {
 
 /** What a connection's first bytes look like instead, for the one who has to correct it. */
 function guessPeer(opening: number): string {
-  if (opening >>> 16 === 0x1603) return " (the peer begins a TLS handshake)";
+  if (opening >>> 16 === 0x1503) return " (the peer answers with a TLS alert: it has ssl = true)";
   if (opening >>> 16 === 0x8001 || opening >>> 24 === 0x82) {
     return " (the peer speaks Thrift without frames)";
   }

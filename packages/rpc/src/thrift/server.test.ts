@@ -248,11 +248,11 @@ test("a peer that does not read its replies is not read either", async (t) => {
   });
   const peer = await rawPeer(t, server.port);
   peer.socket.pause();
-  // 50 MB of replies, of 1,000 bytes each: several times what the sockets' own buffers hold.
+  // 30 MB of replies: several times what the sockets' own buffers hold.
   const name = "n".repeat(120);
   const call = Buffer.concat([Buffer.from([0x82, 0x21, 1, name.length]), Buffer.from(name)]);
   const framed = Buffer.concat([Buffer.from([0, 0, 0, call.length]), call]);
-  const sent = 200_000;
+  const sent = 100_000;
   peer.socket.write(Buffer.concat(new Array<Buffer>(sent).fill(framed)));
   peer.call(events("last"));
   let before = -1;
@@ -436,13 +436,6 @@ for (const { name, hex, says } of [
 }
 
 for (const { name, protocol, hex, code, says } of [
-  {
-    name: "a TLS ClientHello",
-    protocol: "compact",
-    hex: "1603010200010001fc0303",
-    code: "FRAME_MALFORMED",
-    says: /begins a TLS handshake/,
-  },
   {
     name: "Thrift without frames",
     protocol: "binary",
