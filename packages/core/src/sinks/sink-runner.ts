@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Channel, TakeTransaction } from "../channels/channel.ts";
 import { type MillraceError, toMillraceError } from "../errors/millrace-error.ts";
 import type { EventBatch } from "../events/event-batch.ts";
@@ -122,6 +123,8 @@ function startRun(options: SinkRunnerOptions, sink: Sink): Run {
   const taking = new AbortController();
   const retrying = new AbortController();
   const delivering = new AbortController();
+  // Each delivery under way listens, and there may be many.
+  setMaxListeners(0, taking.signal, retrying.signal, delivering.signal);
   let draining = false;
 
   const flush = (): void => {
