@@ -87,7 +87,7 @@ class Client implements EventClient {
     stream.on("data", (chunk: Buffer) => this.#receive(chunk));
     stream.on("drain", () => this.#pump());
     // What the peer had to say it has said: a call made now would be lost.
-    stream.on("end", () => this.#fail(this.#lost("closed by the peer", undefined)));
+    stream.on("end", lost);
     this.#options.log.debug(`connected to ${this.#where}`);
   }
 

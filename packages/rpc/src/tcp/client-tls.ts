@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import { connect, type SecureContext, type TLSSocket } from "node:tls";
 import type { ClientTls } from "./security.ts";
-import { alertOf, chainReason, describeCertificate, namesOf, plainReason, reasonOfHandshake } from "./tls-failure.ts"; // prettier-ignore
+import { alertOf, chainReason, describeCertificate, hostsOf, plainReason, reasonOfHandshake } from "./tls-failure.ts"; // prettier-ignore
 
 /**
  * The client's half of a TLS handshake over a stream. Resolves when the server's certificate has
@@ -15,6 +15,7 @@ export async function secureClientStream(
   where: string,
   tls: ClientTls,
   secureContext: SecureContext,
+  alpnProtocols: readonly string[] = [],
 ): Promise<TLSSocket> {
   const name = tls.serverName ?? host;
   const secured = connect({
@@ -22,6 +23,7 @@ export async function secureClientStream(
     secureContext,
     host: name,
     ...(isIP(name) === 0 ? { servername: name } : {}),
+    ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
     // Judged below, where the certificate can still be named.
     rejectUnauthorized: false,
     ...(tls.verifyHostName ? {} : { checkServerIdentity: () => undefined }),
@@ -63,9 +65,11 @@ function handshakeText(error: unknown, { keystore }: ClientTls): string {
 /** Which certificate is not believed, why, and what would make it so. */
 function certificateText(secured: TLSSocket, name: string, { truststore }: ClientTls): string {
   const code = String(secured.authorizationError);
-  const which = `its certificate, ${describeCertificate(secured)},`;
+  // Asked once: a second time Node has none to give.
+  const certificate = secured.getPeerX509Certificate();
+  const which = `its certificate, ${describeCertificate(certificate)},`;
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
-    const names = namesOf(secured.getPeerCertificate());
+    const names = hostsOf(certificate);
     return `${which} is not for ${name} but for ${names}; set serverName to one of these, or verifyHostname = false as Flume has it`;
   }
   const where = truststore === undefined ? "a truststore (none is named)" : truststore.path;

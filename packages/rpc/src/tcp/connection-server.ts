@@ -31,6 +31,8 @@ export type ConnectionServerOptions = Omit<EventServerOptions, "handler"> & {
   readonly serve: (stream: Duplex, peer: string) => ServerConnection;
   /** For address rules by name; the system's resolver when not given. */
   readonly lookUpName?: LookUpName;
+  /** What to agree on with clients whose TLS names protocols (ALPN); theirs is not looked at when not given. */
+  readonly alpnProtocols?: readonly string[];
 };
 
 /**
@@ -45,7 +47,8 @@ export function createConnectionServer(options: ConnectionServerOptions): EventS
   const { files = nodeFileSystem } = options;
   const context = transport.tls && createServerContext(transport.tls, { files, clock, log });
   const admission = createHandshakeAdmission(clock);
-  const layers: ServerLayers = { transport, admission, ...(context && { context }) };
+  const { alpnProtocols = [] } = options;
+  const layers: ServerLayers = { transport, admission, alpnProtocols, ...(context && { context }) };
   const { rules, problem } = parseIpFilterRules(transport.ipFilterRules ?? "allow:ip:*");
   if (problem !== undefined) throw new MillraceError("CONFIG_INVALID", `ipFilterRules: ${problem}`);
   const filter =

@@ -39,7 +39,13 @@ class DeflateStream extends Duplex {
     this.#inflate.pause();
     this.#deflate.on("error", (error) => this.destroy(error));
     below.on("error", (error) => this.destroy(error));
-    below.on("close", () => this.destroy());
+    // After a clean end what has come is still inflated and read; a reset is the end at once.
+    below.on("close", () => {
+      if (!below.readableEnded) this.destroy();
+    });
+    this.once("end", () => {
+      if (below.destroyed) this.destroy();
+    });
     this.#deflate.pipe(below);
     below.pipe(this.#inflate);
   }

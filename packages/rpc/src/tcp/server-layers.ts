@@ -26,6 +26,8 @@ export interface ServerLayers {
   /** There when the transport has TLS. */
   readonly context?: Reloading<ServerContext>;
   readonly admission: HandshakeAdmission;
+  /** What to agree on with clients that name protocols (ALPN). */
+  readonly alpnProtocols?: readonly string[];
 }
 
 /** What the opening of a connection waits for. */
@@ -37,7 +39,7 @@ export type OpeningStage = "first byte" | "turn" | "handshake" | "inside";
  */
 export async function openServerLayers(
   raw: Socket,
-  { transport, context, admission }: ServerLayers,
+  { transport, context, admission, alpnProtocols }: ServerLayers,
   enter: (stage: OpeningStage) => void,
 ): Promise<Duplex | undefined> {
   const { tls, compression } = transport;
@@ -68,7 +70,7 @@ export async function openServerLayers(
       if (stream.destroyed || context === undefined || tls === undefined) return undefined;
       const current = await context.current();
       enter("handshake");
-      stream = await secureServerStream(stream, current, tls.clientAuth);
+      stream = await secureServerStream(stream, current, tls.clientAuth, alpnProtocols);
     } finally {
       leave();
     }

@@ -18,26 +18,38 @@ export async function secureServerStream(
   below: Duplex,
   { context, certificate }: ServerContext,
   clientAuth: ServerTls["clientAuth"],
+  alpnProtocols: readonly string[] = [],
 ): Promise<TLSSocket> {
   const secured = new TLSSocket(below, {
     isServer: true,
     secureContext: context,
     requestCert: clientAuth !== "none",
+    ...(alpnProtocols.length > 0 && { ALPNProtocols: [...alpnProtocols] }),
     // So that a client without a certificate is told by an alert. Others are judged below.
     rejectUnauthorized: clientAuth === "required",
   });
+  // An end is only seen by who reads; before the handshake is over there is nothing else to read.
+  const onReadable = (): void => {
+    if (secured.readableLength === 0) secured.read();
+  };
   try {
     await new Promise<void>((resolve, reject) => {
+      const gone = (): void => reject(new Error("closed by the client"));
       secured.once("secure", resolve);
       secured.on("error", reject);
-      secured.once("close", () => reject(new Error("closed by the client")));
+      secured.once("close", gone);
+      secured.once("end", gone);
+      secured.on("readable", onReadable);
     });
+    secured.off("readable", onReadable);
   } catch (error) {
     secured.destroy();
     const reason = reasonOfHandshake(error);
     const own = `our certificate is ${nameOf(certificate)}`;
     throw tlsFailure(reason, handshakeText(reason, plainReason(error), own), error);
   }
+  // As tls.Server does; HTTP/2 waits for it.
+  (secured as unknown as { secureConnecting: boolean }).secureConnecting = false;
   const refused = clientAuth === "none" ? undefined : refusalOf(secured, clientAuth);
   if (refused !== undefined) {
     secured.destroy();
@@ -65,8 +77,9 @@ function handshakeText(reason: TlsFailureReason, said: string, own: string): str
 function refusalOf(secured: TLSSocket, clientAuth: "wanted" | "required"): string | undefined {
   const problem = verifyProblem(secured);
   if (problem === undefined) return undefined;
-  if (secured.getPeerX509Certificate() === undefined && clientAuth === "wanted") return undefined;
-  return `a client's certificate, ${describeCertificate(secured)}, is not accepted: ${chainReason(problem)}; put its issuer into the truststore, or give the client another`;
+  const certificate = secured.getPeerX509Certificate();
+  if (certificate === undefined && clientAuth === "wanted") return undefined;
+  return `a client's certificate, ${describeCertificate(certificate)}, is not accepted: ${chainReason(problem)}; put its issuer into the truststore, or give the client another`;
 }
 
 /** OpenSSL's verdict. Only a `tls.Server` passes it on by a public name; what cannot be asked is a no. */

@@ -1,6 +1,6 @@
 import { systemErrorCode } from "@millrace/core";
-import type { PeerCertificate, TLSSocket } from "node:tls";
-import { oneLine } from "./store.ts";
+import type { X509Certificate } from "node:crypto";
+import { nameOf, oneLine } from "./store.ts";
 
 /** Why TLS did not come about, for a metric's label. */
 export const tlsFailureReasons = [
@@ -49,14 +49,10 @@ export function plainReason(error: unknown): string {
 }
 
 /** A peer's certificate for a message: "CN=edge-1 (issued by CN=Example CA)". */
-export function describeCertificate(socket: TLSSocket): string {
-  const certificate = socket.getPeerX509Certificate();
+export function describeCertificate(certificate: X509Certificate | undefined): string {
   if (certificate === undefined) return "no certificate";
-  return describe(certificate.subject, certificate.issuer);
-}
-
-export function describe(subject: string, issuer: string): string {
-  return `${oneLine(subject) || "without a subject"} (issued by ${oneLine(issuer) || "nobody named"})`;
+  const issuer = oneLine(certificate.issuer) || "nobody named";
+  return `${nameOf(certificate)} (issued by ${issuer})`;
 }
 
 /** Why a chain is not believed, in words, by OpenSSL's code. */
@@ -80,7 +76,9 @@ export function chainReason(code: string): string {
 }
 
 /** The names and addresses a certificate is good for. */
-export function namesOf({ subjectaltname, subject }: PeerCertificate): string {
-  const names = subjectaltname?.split(", ").map((name) => name.replace(/^[^:]+:/, ""));
-  return names?.join(", ") ?? `${[subject.CN].flat().join(", ")} by its CN alone`;
+export function hostsOf(certificate: X509Certificate | undefined): string {
+  const names = certificate?.subjectAltName
+    ?.split(", ")
+    .map((name) => name.replace(/^(DNS|IP Address|URI|email):/, ""));
+  return names?.join(", ") ?? "nothing that it names";
 }
