@@ -1,11 +1,19 @@
 import { Client, type ClientDuplexStream, Metadata, type StatusObject } from "@grpc/grpc-js";
-import { type EventBatch, MillraceError, type Timer, toMillraceError } from "@millrace/core";
+import {
+  type EventBatch,
+  MillraceError,
+  nodeFileSystem,
+  type Timer,
+  toMillraceError,
+} from "@millrace/core";
 import assert from "node:assert/strict";
+import { lateReason, secureClientStream } from "../tcp/client-tls.ts";
+import { clientContextOf } from "../tcp/secure-context.ts";
 import type { EventClient, EventClientOptions } from "../wire/event-client.ts";
 import { decodeAck, type Delivery, encodeDelivery } from "./call.ts";
 import { channelOptions } from "./channel-options.ts";
-import { TransportCredentials } from "./client-credentials.ts";
-import { deliverPath, statusCode } from "./protocol.ts";
+import { type Secure, TransportCredentials } from "./client-credentials.ts";
+import { alpnProtocols, deliverPath, statusCode } from "./protocol.ts";
 
 /**
  * One connection to a server of `proto/millrace/v1/event_service.proto`, with one Deliver stream on
@@ -62,7 +70,7 @@ class GrpcClient implements EventClient {
       this.#fail(this.#connectFailed(`no answer within ${connectTimeoutMs} ms`)),
     );
     try {
-      this.#credentials = new TransportCredentials(undefined);
+      this.#credentials = new TransportCredentials(this.#secure());
       const target = host.includes(":") ? `ipv6:[${host}]:${port}` : `dns:${host}:${port}`;
       this.#channel = new Client(target, this.#credentials, channelOptions(maxFrameBytes));
       await new Promise<void>((resolve, reject) => {
@@ -104,6 +112,17 @@ class GrpcClient implements EventClient {
 
   close(why = "closed on this side"): void {
     this.#fail(this.#state === "connecting" ? this.#connectFailed(why) : this.#lost(why));
+  }
+
+  /** The certificates are those that the files have when a connection is made. */
+  #secure(): Secure | undefined {
+    const { host, transport, clock, log, files = nodeFileSystem } = this.#options;
+    const tls = transport?.tls;
+    if (tls === undefined) return undefined;
+    return async (socket) => {
+      const context = await clientContextOf(tls, { files, clock, log });
+      return secureClientStream(socket, host, this.#where, tls, context, alpnProtocols);
+    };
   }
 
   #openStream(): Stream {
@@ -174,13 +193,13 @@ class GrpcClient implements EventClient {
   #ended({ code, details }: StatusObject): void {
     const why = details.slice(0, remoteTextMax);
     if (this.#state === "connecting") {
-      this.#fail(this.#connectFailed(lastErrorOf(why)));
+      this.#fail(this.#credentials?.problem ?? this.#connectFailed(this.#reason(lastErrorOf(why))));
       return;
     }
     this.#stream = undefined;
     const [refused, ...behind] = this.#sent;
     if (refused === undefined || lostCodes.includes(code)) {
-      this.#fail(this.#lost(why));
+      this.#fail(this.#lost(this.#reason(why)));
       return;
     }
     if (code === statusCode.DEADLINE_EXCEEDED) {
@@ -200,6 +219,12 @@ class GrpcClient implements EventClient {
       "a batch before this one was not taken; this one was not looked at",
     );
     for (const call of behind) call.reject(discarded);
+  }
+
+  /** What broke the connection, where that is known, rather than how it looked to the library. */
+  #reason(why: string): string {
+    const error = this.#credentials?.lastError;
+    return error === undefined ? why : lateReason(error);
   }
 
   #expire(): void {

@@ -27,5 +27,8 @@ export interface Status {
   readonly message: string;
 }
 
+/** How TLS calls HTTP/2; clients of other languages insist that it is agreed on. */
+export const alpnProtocols = ["h2"] as const;
+
 /** The most a stream's bytes may run ahead of their reader, in each direction. */
 export const flowWindowBytes = 512 * 1024;

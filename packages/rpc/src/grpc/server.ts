@@ -5,6 +5,7 @@ import {
   type EventServerOptions,
 } from "../wire/event-server.ts";
 import { Health } from "./health.ts";
+import { alpnProtocols } from "./protocol.ts";
 import { type ConnectionShared, GrpcServerConnection } from "./server-connection.ts";
 
 /**
@@ -19,6 +20,7 @@ export function createGrpcServer(options: EventServerOptions): EventServer {
   const shared: ConnectionShared = { handler, limits, observer, clock, log, health };
   const server = createConnectionServer({
     ...options,
+    alpnProtocols,
     serve: (stream, peer) => new GrpcServerConnection(stream, peer, shared),
   });
   return {

@@ -1,4 +1,5 @@
 import { integer, type OptionsOf, text } from "@millrace/core";
+import { checkRegistration, registrationOptions } from "../../rpc/registration-options.ts";
 import {
   checkServerTransport,
   ipFilterOptions,
@@ -42,6 +43,7 @@ export const options = {
   ),
   ...ipFilterOptions,
   ...serverTlsOptions,
+  ...registrationOptions,
 };
 
 export type Options = OptionsOf<typeof options>;
@@ -51,5 +53,5 @@ export function checkOptions(
   values: Options,
   systemProperties: SystemProperties = new Map(),
 ): readonly OptionCheck[] {
-  return checkServerTransport(values, systemProperties);
+  return [...checkServerTransport(values, systemProperties), ...checkRegistration(values)];
 }
