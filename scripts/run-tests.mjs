@@ -11,14 +11,14 @@ const suites = {
   e2e: { under: ["test/e2e"], concurrency: 1 },
   chaos: { under: ["test/chaos"], concurrency: 1 },
   conformance: { under: ["test/conformance"], concurrency: 1 },
-  consul: { under: ["test/consul"], concurrency: 1 },
+  consul: { under: ["test/consul"], concurrency: 1, prepare: "test/consul/harness/prepare.ts" },
 };
 const args = process.argv.slice(2);
 const filters = args.filter((arg) => !(arg in suites));
 let failed = false;
 
 for (const name of args.filter((arg) => arg in suites)) {
-  const { under, not, concurrency } = suites[name];
+  const { under, not, concurrency, prepare } = suites[name];
   const files = under
     .flatMap((folder) => testFiles(join(root, folder)))
     .map((file) => relative(root, file))
@@ -30,22 +30,26 @@ for (const name of args.filter((arg) => arg in suites)) {
     process.exit(1);
   }
   console.log(`suite ${name}: ${files.length} files`);
-  const { status } = spawnSync(
-    process.execPath,
-    [
-      "--conditions=millrace-source",
-      "--import=tsx",
-      "--test",
-      `--test-concurrency=${concurrency}`,
-      "--test-timeout=600000",
-      `--test-reporter=${process.env.TEST_REPORTER ?? "spec"}`,
-      ...files,
-    ],
-    { cwd: root, stdio: ["ignore", "inherit", "inherit"] },
+  // What tests need and what may take longer than a test may.
+  if (prepare !== undefined && node(prepare) !== 0) failed = true;
+  const status = node(
+    "--test",
+    `--test-concurrency=${concurrency}`,
+    "--test-timeout=600000",
+    `--test-reporter=${process.env.TEST_REPORTER ?? "spec"}`,
+    ...files,
   );
   failed ||= status !== 0;
 }
 process.exit(failed ? 1 : 0);
+
+function node(...words) {
+  const command = ["--conditions=millrace-source", "--import=tsx", ...words];
+  return spawnSync(process.execPath, command, {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+  }).status;
+}
 
 function testFiles(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {

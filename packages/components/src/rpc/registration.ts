@@ -36,8 +36,8 @@ export interface Registered {
 
 const firstRetryMs = 1000;
 const retryMaxMs = 30_000;
-/** How often the entry is looked for where no TTL tells of its loss: an agent that lost its data. */
-const lookMs = 30_000;
+/** Where no TTL tells that Consul has lost the entry, it is looked for once in so many checks. */
+const checksPerLook = 3;
 const deregisterMs = 2000;
 
 /** Undefined when no `consul.service` is set. Throws CONFIG_INVALID for an environment that is none. */
@@ -115,7 +115,10 @@ class ConsulRegistration implements Registration {
       try {
         if (this.#isRegistered) this.#isRegistered = await this.#confirm(entry);
         if (!this.#isRegistered) await this.#register(entry);
-        pauseMs = entry.check.kind === "ttl" ? (entry.check.ttlSeconds * 1000) / 3 : lookMs;
+        pauseMs =
+          entry.check.kind === "ttl"
+            ? (entry.check.ttlSeconds * 1000) / 3
+            : entry.check.intervalSeconds * 1000 * checksPerLook;
       } catch (error) {
         if (signal.aborted) break;
         pauseMs = this.#failed(error);
