@@ -1,6 +1,7 @@
 import { boolean, ignored, integer, type OptionsOf, text } from "@millrace/core";
 import { readProtocol } from "@millrace/rpc/thrift";
 import { limitOptions } from "../../rpc/limit-options.ts";
+import { checkRegistration, registrationOptions } from "../../rpc/registration-options.ts";
 import {
   checkServerTransport,
   ipFilterOptions,
@@ -26,6 +27,7 @@ export const options = {
   ...limitOptions,
   ...serverTlsOptions,
   ...ipFilterOptions,
+  ...registrationOptions,
   kerberos: boolean("kerberos", "Kerberos is not supported: only false.", { default: false }),
   agentPrincipal: ignored("agent-principal", whenKerberos),
   agentKeytab: ignored("agent-keytab", whenKerberos),
@@ -40,7 +42,10 @@ export function checkOptions(
   systemProperties: SystemProperties = new Map(),
 ): readonly OptionCheck[] {
   const { protocol, kerberos } = values;
-  const problems: OptionCheck[] = [...checkServerTransport(values, systemProperties)];
+  const problems: OptionCheck[] = [
+    ...checkServerTransport(values, systemProperties),
+    ...checkRegistration(values),
+  ];
   if (readProtocol(protocol).protocol === undefined) {
     problems.push({ key: "protocol", message: `"${protocol}" is not compact or binary` });
   }

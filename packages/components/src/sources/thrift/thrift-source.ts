@@ -8,8 +8,8 @@ import type { Options } from "./options.ts";
 export function createThriftSource(options: Options, context: SourceContext): RpcSource {
   const { protocol = "compact", note } = readProtocol(options.protocol);
   const transport = serverTransport(options, context.systemProperties);
-  const source = createRpcSource(options, context, (server) =>
-    createThriftServer({ ...server, protocol, transport }),
+  const source = createRpcSource({ ...options, transport }, context, (server) =>
+    createThriftServer({ ...server, protocol }),
   );
   return {
     get port() {
