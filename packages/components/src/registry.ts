@@ -133,6 +133,13 @@ export const registry: readonly RegistryEntry[] = [
   },
   {
     kind: "selector",
+    type: "load_balancing",
+    aliases: ["org.apache.flume.channel.LoadBalancingChannelSelector"],
+    summary: "Sends each event to one of the source's channels, in turn or by lot.",
+    load: async () => (await import("./selectors/load-balancing/index.ts")).selector,
+  },
+  {
+    kind: "selector",
     type: "multiplexing",
     aliases: ["org.apache.flume.channel.MultiplexingChannelSelector"],
     summary: "Sends each event to the channels that the value of one header is mapped to.",

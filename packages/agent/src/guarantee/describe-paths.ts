@@ -88,7 +88,7 @@ function describePath(
       losses.length === 0
         ? `at least once: ${types.join(" -> ")}`
         : `lost if ${losses.join(", or if ")}`,
-    order: orderOf(channel.name, exit, exits),
+    order: orderOf(source, channel.name, exit, exits),
   };
 }
 
@@ -109,8 +109,15 @@ function lossOf({
   return [`${when}: ${type} ${kind} ${name}`];
 }
 
-function orderOf(channel: string, exit: Exit, exits: readonly Exit[]): string {
+function orderOf(
+  { name: source, selector }: SourceConfig,
+  channel: string,
+  exit: Exit,
+  exits: readonly Exit[],
+): string {
   const breaks: string[] = [];
+  const spread = selector.definition.breaksOrder?.(selector.options);
+  if (spread !== undefined) breaks.push(`${source}: ${spread}`);
   if (exits.length > 1) {
     breaks.push(`${exits.map(({ name }) => name).join(" and ")} share channel ${channel}`);
   }

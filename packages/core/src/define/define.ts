@@ -145,7 +145,7 @@ export interface Definition<
     sinks: readonly string[],
   ): readonly { key: string; message: string }[];
   /**
-   * Sinks and sink processors: why events may overtake each other, as the end of "order not kept: ";
+   * Selectors, sinks and sink processors: why events may overtake each other, as the end of "order not kept: ";
    * undefined when they do not.
    */
   breaksOrder?(options: OptionsOf<S>): string | undefined;
