@@ -1,4 +1,5 @@
 import { ignored, integer, type OptionsOf, text } from "@millrace/core";
+import { checkRegistration, registrationOptions } from "../../rpc/registration-options.ts";
 import {
   checkServerTransport,
   ipFilterOptions,
@@ -51,14 +52,15 @@ export const options = {
     "One event loop serves all connections; Flume ignores it since 1.10.",
   ),
   ...serverTlsOptions,
+  ...registrationOptions,
 };
 
 export type Options = OptionsOf<typeof options>;
 
-/** What of TLS and of the address rules is missing or means nothing. */
+/** What of TLS, the address rules and the registration is missing or means nothing. */
 export function checkOptions(
   values: Options,
   systemProperties: SystemProperties = new Map(),
 ): readonly OptionCheck[] {
-  return checkServerTransport(values, systemProperties);
+  return [...checkServerTransport(values, systemProperties), ...checkRegistration(values)];
 }
