@@ -12,4 +12,12 @@ export const exitCode = {
   fatal: 4,
 } as const;
 
-export type ExitCode = (typeof exitCode)[keyof typeof exitCode];
+/** Ended by a signal, as shells say it: 128 and its number. */
+export type SignalExitCode = 129 | 130 | 143;
+
+export type ExitCode = (typeof exitCode)[keyof typeof exitCode] | SignalExitCode;
+
+export function signalExitCode(signal: NodeJS.Signals): SignalExitCode {
+  if (signal === "SIGHUP") return 129;
+  return signal === "SIGINT" ? 130 : 143;
+}

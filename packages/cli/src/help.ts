@@ -4,6 +4,7 @@ export function help(program: string): string {
 
 commands
   agent      runs the agent that -n names (node is the same)
+  avro-client  sends lines of a file, of a directory or of standard input to an Avro source
   check      reads the configuration, says every problem and what each path guarantees
   version    prints the version
   help       prints this
@@ -25,6 +26,16 @@ options of agent and check
   -d, --dryrun             check instead of running
   -h, --help               prints this
 
+options of avro-client
+  -H, --host <host>        of the Avro source
+  -p, --port <port>        of the Avro source; with these, five events in one request
+  -P, --rpcProps <file>    RPC client properties instead: several hosts, TLS, other wires, batch-size
+  -F, --filename <file>    text, an event a line; standard input when neither this nor --dirname is given
+  --dirname <dir>          every file in it, as the spooldir source reads them; a file is renamed to
+                           .COMPLETED when its last event was acknowledged
+  -R, --headerFile <file>  properties that are the headers of every event
+  -c, -D, -h               as above
+
 accepted, and without effect here: -X..., -javaagent:..., -agentlib:..., -C, --classpath,
 --no-reload-conf, -i, --poll-interval
 
@@ -35,7 +46,7 @@ exit codes
   0  done, or stopped as told
   1  the command line cannot be understood
   2  the configuration has problems
-  3  a component did not start
-  4  a fatal error stopped the agent
+  3  a component did not start; avro-client: nothing could be sent
+  4  a fatal error stopped the agent; avro-client: sending failed after it had begun
   128 + n  ended at once by a second signal n`;
 }

@@ -41,7 +41,8 @@ for (const { line, want } of [
   { line: "", want: "millrace: no command given" },
   { line: "-n a1", want: "millrace: no command given" },
   { line: "fly", want: "millrace: unknown command fly" },
-  { line: "avro-client -H x", want: "millrace: avro-client is not supported in this version" },
+  { line: "tool", want: "millrace: tool is not supported in this version" },
+  { line: "avro-client -H x", want: "millrace avro-client: give -H <host> and -p <port>" },
   { line: "agent -f x", want: "millrace agent: -n <agent> is missing" },
   { line: "check -n a1", want: "millrace check: -f <file> is missing" },
 ]) {

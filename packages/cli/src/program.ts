@@ -17,13 +17,14 @@ export type Command = (words: Words, program: ProgramName, output: Output) => Pr
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   agent: async () => (await import("./commands/agent.ts")).agentCommand,
   node: async () => (await import("./commands/agent.ts")).agentCommand,
+  "avro-client": async () => (await import("./commands/avro-client.ts")).avroClientCommand,
   check: async () => (await import("./commands/check.ts")).checkCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
   help: () => Promise.resolve(helpCommand),
 };
 
 /** Flume's, and not ours yet. */
-const notYet: ReadonlySet<string> = new Set(["avro-client", "tool"]);
+const notYet: ReadonlySet<string> = new Set(["tool"]);
 
 const helpCommand: Command = (_words, program, { out }) => {
   out(help(program));

@@ -63,7 +63,7 @@ export async function createRpcClient(
   for (const { key, why } of parsed.notes) log.info(`${key} has no effect: ${why}`);
   for (const note of hosts.notes) log.warn(note);
   const route = await openRoute(values, hosts, settings, global);
-  return new Client(values.batchSize, hosts.type, route);
+  return new Client(values, hosts.type, route);
 }
 
 async function openRoute(
@@ -100,12 +100,18 @@ function hasOneHost(type: HostSettings["type"]): boolean {
 
 class Client implements RpcClient {
   readonly batchSize: number;
+  readonly maxFrameBytes: number;
   readonly #type: HostSettings["type"];
   readonly #route: EventRoute;
   #closing: Promise<void> | undefined;
 
-  constructor(batchSize: number, type: HostSettings["type"], route: EventRoute) {
+  constructor(
+    { batchSize, maxFrameBytes }: ClientValues,
+    type: HostSettings["type"],
+    route: EventRoute,
+  ) {
     this.batchSize = batchSize;
+    this.maxFrameBytes = maxFrameBytes;
     this.#type = type;
     this.#route = route;
   }

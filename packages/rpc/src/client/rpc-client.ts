@@ -12,6 +12,8 @@ import type { EventInput } from "./event-input.ts";
 export interface RpcClient {
   /** Events in one request, at most; longer lists are sent in several. */
   readonly batchSize: number;
+  /** A list with more bytes is sent in several requests; agents usually refuse a larger event. */
+  readonly maxFrameBytes: number;
   /** False once closed, and with one host also while it is not connected. */
   readonly isActive: boolean;
   /** Sends one event. Throws as `appendBatch` does. */
