@@ -207,7 +207,7 @@ for (const protocol of protocols) {
             single.toString("hex"),
           );
           const call = readRequest(protocol, single.subarray(4));
-          assert.ok(call.kind === "call" && call.name === "append");
+          assert.ok(call.kind === "call" && call.message === "append");
           assert.equal(bytesOf([call.batch]), bytesOf([one]));
         },
       ),

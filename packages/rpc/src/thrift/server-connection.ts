@@ -2,14 +2,12 @@ import { type Clock, type Log, MillraceError, toMillraceError } from "@millrace/
 import type { Duplex } from "node:stream";
 import type { ServerConnection } from "../tcp/connection-server.ts";
 import type { EventHandler, EventServerLimits, EventServerObserver } from "../wire/event-server.ts";
-import { encodeException, encodeStatus } from "./call.ts";
 import { FrameDecoder } from "./frame.ts";
-import { exceptionTypes, type ThriftProtocol } from "./protocol.ts";
-import { readRequest, type Request } from "./server-session.ts";
+import type { CallRequest, FramedService, Request } from "./framed-service.ts";
 
 /** What the connections of one server share. */
 export interface ConnectionShared {
-  readonly protocol: ThriftProtocol;
+  readonly service: FramedService;
   readonly handler: EventHandler;
   readonly limits: EventServerLimits;
   readonly observer: EventServerObserver;
@@ -25,12 +23,12 @@ interface Pending {
   reply: Buffer | undefined;
 }
 
-type Call = Request & { readonly kind: "call" };
+type Call = CallRequest;
 
 /**
  * One client's connection.
  *
- *   socket -> decoder -> readRequest -> handler, at most requestsInFlight at once -> replies
+ *   socket -> decoder -> service -> handler, at most requestsInFlight at once -> replies
  *
  * Past that many, or while the peer does not read its replies, the socket is not read: what the
  * kernel holds then is all that waits. Requests start in the order they came, and are answered in
@@ -38,7 +36,7 @@ type Call = Request & { readonly kind: "call" };
  *
  *   open -> draining (nothing more starts, what is in progress is answered) -> closing -> closed
  */
-export class ThriftServerConnection implements ServerConnection {
+export class FramedServerConnection implements ServerConnection {
   readonly peer: string;
   readonly #stream: Duplex;
   readonly #shared: ConnectionShared;
@@ -114,7 +112,7 @@ export class ThriftServerConnection implements ServerConnection {
         const message = this.#decoder.next();
         if (message === undefined) break;
         this.#messageSinceMs = undefined;
-        this.#start(readRequest(this.#shared.protocol, message));
+        this.#start(this.#shared.service.read(message));
       }
     } catch (error) {
       this.#refuse(toMillraceError(error));
@@ -158,12 +156,11 @@ export class ThriftServerConnection implements ServerConnection {
       case "call":
         this.#pending.push(pending);
         this.#process(request).then(
-          (status) =>
-            this.#answer(pending, encodeStatus(this.#shared.protocol, request.head, status)),
+          (status) => this.#answer(pending, this.#shared.service.answer(request, status)),
           (error: unknown) => this.#answer(pending, this.#failure(request, error)),
         );
         return;
-      case "unknown":
+      case "refused":
         this.#countMalformed(request.error);
         this.#pending.push(pending);
         this.#answer(pending, request.reply);
@@ -174,18 +171,14 @@ export class ThriftServerConnection implements ServerConnection {
     }
   }
 
-  async #process({ name, batch }: Call): Promise<"OK" | "FAILED"> {
-    return this.#shared.handler(batch, { message: name, peer: this.peer });
+  async #process({ message, batch }: Call): Promise<"OK" | "FAILED"> {
+    return this.#shared.handler(batch, { message, peer: this.peer });
   }
 
-  /** What Java's source answers: FAILED for what its channel throws, else an internal error. */
-  #failure({ head, name }: Call, thrown: unknown): Buffer {
-    const { protocol, log } = this.#shared;
+  #failure(call: Call, thrown: unknown): Buffer {
     const error = toMillraceError(thrown);
-    log.error(`${name} of ${this.peer} failed: ${error.message}`, { error });
-    if (thrown instanceof MillraceError) return encodeStatus(protocol, head, "FAILED");
-    const text = `Internal error processing ${name}`;
-    return encodeException(protocol, head, exceptionTypes.internalError, text);
+    this.#shared.log.error(`${call.head.name} of ${this.peer} failed: ${error.message}`, { error });
+    return this.#shared.service.failure(call, thrown);
   }
 
   #answer(pending: Pending, reply: Buffer): void {

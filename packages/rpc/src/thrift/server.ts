@@ -5,7 +5,8 @@ import {
   type EventServerOptions,
 } from "../wire/event-server.ts";
 import type { ThriftProtocol } from "./protocol.ts";
-import { type ConnectionShared, ThriftServerConnection } from "./server-connection.ts";
+import { type ConnectionShared, FramedServerConnection } from "./server-connection.ts";
+import { createFlumeService } from "./server-session.ts";
 
 export interface ThriftServerOptions extends EventServerOptions {
   /** Must be what the clients speak. */
@@ -19,9 +20,10 @@ export interface ThriftServerOptions extends EventServerOptions {
 export function createThriftServer(options: ThriftServerOptions): EventServer {
   const { protocol, handler, observer = {}, clock, log } = options;
   const limits = { ...defaultEventServerLimits, ...options.limits };
-  const shared: ConnectionShared = { protocol, handler, limits, observer, clock, log };
+  const service = createFlumeService(protocol);
+  const shared: ConnectionShared = { service, handler, limits, observer, clock, log };
   return createConnectionServer({
     ...options,
-    serve: (stream, peer) => new ThriftServerConnection(stream, peer, shared),
+    serve: (stream, peer) => new FramedServerConnection(stream, peer, shared),
   });
 }
