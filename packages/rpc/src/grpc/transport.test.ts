@@ -1,5 +1,5 @@
 /** TLS and address rules under gRPC; the stores' kinds and failures are held on the Avro wire. */
-import type { MillraceError} from "@millrace/core";
+import type { MillraceError } from "@millrace/core";
 import { EventBatch, systemClock } from "@millrace/core";
 import {
   createCollectingLog,
