@@ -5,6 +5,7 @@ export type CountFailure = (error: MillraceError) => void;
 
 const reasonOfCode: Partial<Record<ErrorCode, string>> = {
   RPC_CONNECT_FAILED: "connect",
+  RPC_TLS_FAILED: "tls",
   RPC_HANDSHAKE_FAILED: "handshake",
   RPC_STATUS_FAILED: "failed",
   RPC_SYSTEM_ERROR: "system_error",

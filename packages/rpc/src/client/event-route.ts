@@ -1,5 +1,6 @@
 import {
   DeliveryError,
+  type ErrorCode,
   type EventBatch,
   joinRanges,
   type Lifecycle,
@@ -53,6 +54,9 @@ export interface EventRoute extends Lifecycle {
 }
 
 const closedWhy = "closed on this side";
+
+/** Nothing was sent: the host is not there, or not who it should be. */
+const unreached: ReadonlySet<ErrorCode> = new Set(["RPC_CONNECT_FAILED", "RPC_TLS_FAILED"]);
 
 /** What a request has beside its events is under this. */
 const requestOverheadBytes = 512;
@@ -198,7 +202,7 @@ class Route implements EventRoute {
       for (const host of choice.order(this.#hosts)) {
         last = await this.#offer(host, part, message, giveUp);
         if (last === undefined) return choice.delivered?.(host);
-        if (last.code !== "RPC_CONNECT_FAILED") attempts++;
+        if (!unreached.has(last.code)) attempts++;
         if (attempts >= (attemptsMax ?? Infinity)) break;
       }
       if (attempts === before) break;
