@@ -59,23 +59,40 @@ export function createServerContext(tls: ServerTls, runtime: TlsRuntime): Reload
   return createReloading({ ...runtime, paths: pathsOf(tls), what, read });
 }
 
-const clientContexts = new WeakMap<ClientTls, Reloading<SecureContext>>();
+/** A client's context, and what it was made of. */
+interface ClientContext {
+  readonly tls: ClientTls;
+  readonly reloading: Reloading<SecureContext>;
+}
+
+const clientContexts = new WeakMap<TlsStore, ClientContext>();
+const contextKeys = [
+  "keystore",
+  "truststore",
+  "includeProtocols",
+  "excludeProtocols",
+  "includeCipherSuites",
+  "excludeCipherSuites",
+] as const;
 
 /**
- * A client's context for node:tls. It is kept beside the `tls` object: hand the same object to every
- * connection, so that files are read when they change and not for each.
+ * A client's context for node:tls. It is kept beside the store objects of `tls`: hand the same ones
+ * to every connection, so that files are read when they change and not for each.
  */
 export function clientContextOf(tls: ClientTls, runtime: TlsRuntime): Promise<SecureContext> {
-  let context = clientContexts.get(tls);
-  if (context === undefined) {
-    const { files, clock } = runtime;
-    const read = async (): Promise<SecureContext> =>
-      makeContext(tls, await readTlsMaterial(tls, { files, nowMs: clock.now() }));
-    const what = "what the client trusts or shows";
-    context = createReloading({ ...runtime, paths: pathsOf(tls), what, read });
-    clientContexts.set(tls, context);
+  const key = tls.keystore ?? tls.truststore;
+  const read = async (): Promise<SecureContext> =>
+    makeContext(tls, await readTlsMaterial(tls, { files, nowMs: clock.now() }));
+  const { files, clock } = runtime;
+  if (key === undefined) return read();
+  const kept = clientContexts.get(key);
+  if (kept !== undefined && contextKeys.every((name) => kept.tls[name] === tls[name])) {
+    return kept.reloading.current();
   }
-  return context.current();
+  const what = "what the client trusts or shows";
+  const reloading = createReloading({ ...runtime, paths: pathsOf(tls), what, read });
+  clientContexts.set(key, { tls, reloading });
+  return reloading.current();
 }
 
 function makeContext(tls: ServerTls | ClientTls, { key, trust }: TlsMaterial): SecureContext {
