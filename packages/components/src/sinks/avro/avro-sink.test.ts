@@ -1,6 +1,15 @@
-import { EventBatch, parseOptions, type Sink, systemClock } from "@millrace/core";
+import {
+  createSinkRunner,
+  EventBatch,
+  MillraceError,
+  noMetrics,
+  parseOptions,
+  type Sink,
+  systemClock,
+} from "@millrace/core";
 import { createAvroServer, type EventHandler } from "@millrace/rpc";
 import {
+  createArrayChannel,
   createCollectingLog,
   createFakeClock,
   optionsOf,
@@ -100,6 +109,44 @@ test("a batch is delivered when the source has answered OK, connections are coun
     [1, 1, 0],
   );
   await waitFor("no connection", () => server.connectionCount === 0);
+});
+
+/** The sink under its runner, as an agent runs it. */
+async function running(t: TestContext, handler: EventHandler, beginTake?: () => Promise<never>) {
+  const { sink, context } = sinkTo(t, (await listening(t, handler)).port, { "batch-size": "2" });
+  const channel = createArrayChannel(createFakeClock(), { durable: true });
+  await channel.start(never);
+  const { counters, log } = context;
+  const runner = createSinkRunner({
+    ...context.runtime,
+    ...{ name: "k1", sink, counters, log, metrics: noMetrics },
+    channel: beginTake === undefined ? channel : { ...channel, beginTake },
+    clock: createFakeClock(),
+  });
+  t.after(() => runner.stop(now));
+  return { runner, channel, counters };
+}
+
+test("ten events at batch-size 2 are five requests of two, and then there is nothing to do (T084)", async (t) => {
+  const requests: string[][] = [];
+  const { runner, channel, counters } = await running(t, async (batch) => {
+    requests.push(bodies(batch));
+    return "OK";
+  });
+  await (await channel.beginPut(events(..."0123456789"))).commit();
+  await runner.start(never);
+  await waitFor("an empty channel", () => channel.size === 0);
+  assert.deepEqual(requests, ["01", "23", "45", "67", "89"].map((two) => [...two])); // prettier-ignore
+  assert.deepEqual([counters.BatchCompleteCount, counters.EventDrainSuccessCount], [5, 10]);
+});
+
+test("a channel that throws on take throws nothing further, and is one ChannelReadFail (T085)", async (t) => {
+  const taking = () => Promise.reject(new MillraceError("CHANNEL_CLOSED", "not now"));
+  const { runner, counters } = await running(t, async () => "OK", taking);
+  await runner.start(never);
+  await waitFor("the take", () => counters.ChannelReadFail > 0);
+  assert.equal(counters.ChannelReadFail, 1);
+  assert.equal(counters.EventDrainAttemptCount, 0);
 });
 
 test("start does not fail without a next hop; deliveries fail until it is there (T087)", async (t) => {
@@ -356,6 +403,15 @@ for (const { given, problems } of [
     }
   });
 }
+
+test("check notes hosts that are left out or not used", () => {
+  const given = { hosts: "a b", "hosts.a": "a:1", "hosts.c": "c:1" };
+  const notes = definition.notes?.(optionsOf(definition.options, given), []);
+  assert.deepEqual(notes, [
+    { key: "hosts", message: "hosts.b is not given; b is left out" },
+    { key: "hosts", message: "hosts.c is not in hosts; it is not used" },
+  ]);
+});
 
 test("the definition makes a sink without connecting", async () => {
   const values = optionsOf(definition.options, { hostname: "127.0.0.1", port: "9" });

@@ -1,5 +1,5 @@
 import { defineSink } from "@millrace/core";
-import { breaksOrder, checkOptions, options } from "./options.ts";
+import { breaksOrder, checkOptions, hostNotes, options } from "./options.ts";
 
 export const sink = defineSink({
   type: "avro",
@@ -8,6 +8,7 @@ export const sink = defineSink({
   options,
   guarantee: { atLeastOnce: true },
   check: checkOptions,
+  notes: hostNotes,
   batchSize: ({ batchSize }) => batchSize,
   breaksOrder,
   example: `

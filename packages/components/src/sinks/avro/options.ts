@@ -46,3 +46,8 @@ export function checkOptions(
     ...checkClientTransport(values, systemProperties),
   ];
 }
+
+/** What is likely a slip of the pen. */
+export function hostNotes(values: Options): readonly OptionCheck[] {
+  return readSinkHosts(values).notes.map((message) => ({ key: "hosts", message }));
+}
