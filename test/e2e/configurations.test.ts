@@ -21,7 +21,8 @@ const files = [
   {
     path: "deploy/agents/tiers/regional.conf",
     agent: "regional",
-    promise: /at least once.*; order not kept: central-1, central-2: it has up to 4 batches in flight/,
+    promise:
+      /at least once.*; order not kept: central-1, central-2: it has up to 4 batches in flight/,
   },
   { path: "deploy/agents/tiers/central.conf", agent: "central", promise: /at least once/ },
   { path: "deploy/agents/tiers/edge-mixed.conf", agent: "edge", promise: /at least once/ },

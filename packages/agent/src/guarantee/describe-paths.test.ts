@@ -58,12 +58,12 @@ const cases: { name: string; text: string; want: string[] }[] = [
   },
   {
     name: "into a group that spreads batches does not keep order, nor does a sink with several in flight",
-    text: `${durable}\na1.sinks.k1.batchesInFlight = 4\na1.sinks.k2.type = logger\na1.sinks.k2.channel = c1\na1.sinkgroups = g1\na1.sinkgroups.g1.sinks = k1 k2\na1.sinkgroups.g1.processor.type = load_balance`.replace(
+    text: `${durable}\na1.sinks.k1.batchesInFlight = 4\na1.sinks.k2.batchesInFlight = 4\na1.sinks.k2.type = logger\na1.sinks.k2.channel = c1\na1.sinkgroups = g1\na1.sinkgroups.g1.sinks = k1 k2\na1.sinkgroups.g1.processor.type = load_balance`.replace(
       "a1.sinks = k1",
       "a1.sinks = k1 k2",
     ),
     want: [
-      "r1 -> c1 -> g1: at least once: avro -> file -> null|logger; order not kept: g1: its batches go to several sinks, and k1: it has 4 in flight",
+      "r1 -> c1 -> g1: at least once: avro -> file -> null|logger; order not kept: g1: its batches go to several sinks; k1, k2: it has 4 in flight",
     ],
   },
 ];

@@ -116,21 +116,23 @@ function orderOf(
   exits: readonly Exit[],
 ): string {
   const breaks: string[] = [];
-  const spread = selector.definition.breaksOrder?.(selector.options);
-  if (spread !== undefined) breaks.push(`${source}: ${spread}`);
   if (exits.length > 1) {
     breaks.push(`${exits.map(({ name }) => name).join(" and ")} share channel ${channel}`);
   }
+  const whys = new Map<string, string[]>();
+  const add = (name: string, why: string | undefined): void => {
+    if (why !== undefined) whys.set(why, [...(whys.get(why) ?? []), name]);
+  };
+  add(source, selector.definition.breaksOrder?.(selector.options));
   if (exit.group !== undefined) {
     const { definition, options } = exit.group.processor;
-    const why = definition.breaksOrder?.(options);
-    if (why !== undefined) breaks.push(`${exit.name}: ${why}`);
+    add(exit.name, definition.breaksOrder?.(options));
   }
   for (const { name, definition, options } of exit.sinks) {
-    const why = definition.breaksOrder?.(options);
-    if (why !== undefined) breaks.push(`${name}: ${why}`);
+    add(name, definition.breaksOrder?.(options));
   }
-  if (breaks.length > 0) return `order not kept: ${breaks.join(", and ")}`;
+  for (const [why, names] of whys) breaks.push(`${names.join(", ")}: ${why}`);
+  if (breaks.length > 0) return `order not kept: ${breaks.join("; ")}`;
   if (exit.sinks.length > 1) {
     return `order kept only while ${exit.name} stays with one of its sinks`;
   }

@@ -12,10 +12,12 @@ export interface SelectableSink {
 }
 
 /**
- * In which order the members of a group are asked for a batch: who comes first has its turn, the next
- * gets what that one did not take, and so on. Who is not available is passed over, who is not named
- * is not asked. Called once a batch, with all members in the order of the group. Keeps a state of its
- * own, if any: one is made for each group. What it throws fails the delivery, which is tried again.
+ * In which order the members of a group are asked for a batch. Who comes first has its turn, and the
+ * batch waits while that one has no room: put those that are available first where any will do. What
+ * it does not take goes to the next that has room, and so on. Who is left out after a failure is
+ * passed over, who is not named is not asked. Called once a batch, when at least one is available,
+ * with all members in the order of the group. Keeps a state of its own, if any: one is made for each
+ * group. What it throws fails the delivery, which is tried again.
  */
 export type SinkSelector = (
   members: readonly SelectableSink[],

@@ -325,6 +325,32 @@ test("a selector sees who is available, and may leave members out", async () => 
   await first;
 });
 
+test("a selector that always names one first is waited for; what that one fails on goes to who has room", async () => {
+  const select: SinkSelector = (members) => members;
+  const { deliver, sinks, asked } = await make([2, 1, 1], { select });
+  const [k1, k2] = sinks;
+  const answers = [open(), open(), open()];
+  k1.answers = answers.map(({ promise }) => promise);
+  const hang = open();
+  k2.answers = [hang.promise];
+  const deliveries = numbers(1, 3).map((n) => deliver(n));
+  await settle();
+  assert.deepEqual(asked(), [[1, 2], [], []]); // prettier-ignore
+  answers[0]?.resolve();
+  await settle();
+  assert.deepEqual(asked(), [[1, 2, 3], [], []]); // prettier-ignore
+  answers[1]?.reject(down);
+  answers[2]?.reject(down);
+  await settle();
+  assert.deepEqual(asked(), [[1, 2, 3], [2], [3]]); // prettier-ignore
+  const next = deliver(4);
+  await settle();
+  assert.deepEqual(asked(), [[1, 2, 3], [2], [3]], "k2 comes first now"); // prettier-ignore
+  hang.resolve();
+  await Promise.all([...deliveries, next]);
+  assert.deepEqual(asked(), [[1, 2, 3], [2, 4], [3]]); // prettier-ignore
+});
+
 test("a selector that throws fails its delivery, and no other", async () => {
   let throws = true;
   const select: SinkSelector = (members) => {

@@ -46,7 +46,7 @@ function loadBalance(
 ): GroupPolicy {
   let lastUsed = members[0] as GroupMember;
 
-  /** The selector is asked once a batch, when a member can take it; who has no room is passed over. */
+  /** The selector is asked once a batch, when a member can take it. Who comes first is waited for. */
   const chooseFor = (batch: EventBatch): Choose => {
     let order: readonly GroupMember[] | undefined;
     return (tried) => {
@@ -57,7 +57,7 @@ function loadBalance(
         order = orderOf(members, select(members, batch));
       }
       const left = order.filter((member) => member.penaltyMs === 0 && !tried.has(member));
-      const free = left.find(({ hasRoom }) => hasRoom);
+      const free = (tried.size === 0 ? left.slice(0, 1) : left).find(({ hasRoom }) => hasRoom);
       if (free !== undefined) lastUsed = free;
       return free ?? (left.length > 0 ? "wait" : "nobody");
     };

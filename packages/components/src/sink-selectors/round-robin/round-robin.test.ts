@@ -22,6 +22,7 @@ void test("who is not available has no turn, and the one behind it has no second
     const members = group(which);
     const order = [...select(members, EventBatch.empty)].map(({ name }) => name);
     assert.equal(order.length, 3);
+    if (which !== "") assert.ok(which.includes(order[0] ?? ""), "who has the turn is available");
     return order.find((name) => which.includes(name)) ?? "";
   });
   assert.deepEqual(turns, ["a", "c", "a", "b", "c", ""]);
