@@ -52,7 +52,9 @@ export function createConnectionServer(options: ConnectionServerOptions): EventS
   const { rules, problem } = parseIpFilterRules(transport.ipFilterRules ?? "allow:ip:*");
   if (problem !== undefined) throw new MillraceError("CONFIG_INVALID", `ipFilterRules: ${problem}`);
   const filter =
-    transport.ipFilterRules === undefined ? undefined : createIpFilter(rules, options.lookUpName);
+    transport.ipFilterRules === undefined
+      ? undefined
+      : createIpFilter(rules, clock, options.lookUpName);
   const connections = new Set<ServerConnection>();
   let server: Server | undefined;
   let port = options.port;

@@ -1,3 +1,4 @@
+import { createFakeClock, settle } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
@@ -12,7 +13,7 @@ const lookUp = (address: string): Promise<string> => Promise.resolve(names[addre
 function filterOf(text: string, lookUpName = lookUp) {
   const { rules, problem } = parseIpFilterRules(text);
   assert.equal(problem, undefined);
-  return createIpFilter(rules ?? [], lookUpName);
+  return createIpFilter(rules ?? [], createFakeClock(), lookUpName);
 }
 
 const cases: readonly { rules: string; address: string; allowed: boolean }[] = [
@@ -64,6 +65,32 @@ test("the name of an address is asked only when a rule wants it, and once", asyn
   assert.deepEqual(asked, []);
   await filter.allows("10.0.0.1");
   assert.deepEqual(asked, ["10.0.0.1"]);
+});
+
+test("an address is asked for once a minute, and few addresses at one time", async () => {
+  const clock = createFakeClock();
+  const { rules = [] } = parseIpFilterRules("deny:name:a");
+  const asked: string[] = [];
+  const answers: (() => void)[] = [];
+  const filter = createIpFilter(rules, clock, (address) => {
+    asked.push(address);
+    return new Promise((resolve) => answers.push(() => resolve(address)));
+  });
+  const all = Array.from({ length: 40 }, (_, i) => filter.allows(`10.0.0.${i % 20}`));
+  for (let done = 0; done < 20;) {
+    await settle();
+    assert.ok(answers.length <= 2, `${answers.length} are asked for at one time`);
+    for (const answer of answers.splice(0)) {
+      answer();
+      done++;
+    }
+  }
+  assert.deepEqual(await Promise.all(all), new Array(40).fill(true));
+  assert.equal(asked.length, 20);
+  await clock.advance(60_000);
+  void filter.allows("10.0.0.1");
+  await settle();
+  assert.equal(asked.length, 21);
 });
 
 for (const text of [

@@ -1,3 +1,4 @@
+import type { Clock } from "@millrace/core";
 import { lookupService } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { isIPv6 } from "node:net";
@@ -53,8 +54,10 @@ export function parseIpFilterRules(
 /** A filter by rules that `parseIpFilterRules` took. */
 export function createIpFilter(
   rules: readonly IpFilterRule[],
-  lookUpName: LookUpName = nameOfAddress,
+  clock: Clock,
+  lookUp: LookUpName = nameOfAddress,
 ): IpFilter {
+  const lookUpName = rememberNames(clock, lookUp);
   return {
     async allows(peerAddress) {
       const address = plainAddress(peerAddress);
@@ -111,6 +114,41 @@ function isOwnAddress(address: string): boolean {
   return Object.values(networkInterfaces()).some((own) =>
     own?.some((entry) => entry.address === address.split("%")[0]),
   );
+}
+
+/** How long a name is believed, and of how many addresses. */
+const nameBelievedMs = 60_000;
+const namesMax = 1000;
+/** The resolver works on the threads that files are written by: it may not have them all. */
+const lookUpsMax = 2;
+
+/** Asks for each address now and then, for few at one time. */
+function rememberNames(clock: Clock, lookUp: LookUpName): LookUpName {
+  const names = new Map<string, { readonly name: Promise<string>; readonly untilMs: number }>();
+  const waiting: (() => void)[] = [];
+  let asking = 0;
+
+  async function ask(address: string): Promise<string> {
+    while (asking >= lookUpsMax) await new Promise<void>((resolve) => waiting.push(resolve));
+    asking++;
+    try {
+      return await lookUp(address);
+    } finally {
+      asking--;
+      waiting.shift()?.();
+    }
+  }
+
+  return (address) => {
+    const nowMs = clock.monotonic();
+    const known = names.get(address);
+    if (known !== undefined && nowMs < known.untilMs) return known.name;
+    const name = ask(address);
+    const [oldest] = names.keys();
+    if (names.size >= namesMax && oldest !== undefined) names.delete(oldest);
+    names.set(address, { name, untilMs: nowMs + nameBelievedMs });
+    return name;
+  };
 }
 
 async function nameOfAddress(address: string): Promise<string> {

@@ -63,6 +63,10 @@ function handshakeText(reason: TlsFailureReason, said: string, own: string): str
     case "client_certificate":
       return "a client has sent no certificate, and clientAuth = required; give it a keystore";
     case "alert":
+      // Netty 3 gives a segment with several records to Java's TLS at once, which TLS 1.3 does not bear.
+      if (said.endsWith("bad_record_mac")) {
+        return `a client breaks off TLS: ${said}: Flume up to 1.9 cannot read TLS 1.3 as it is sent here; set exclude-protocols = TLSv1.3 here or in its sink`;
+      }
       return `a client breaks off TLS: ${said}; ${own}: its issuer belongs into the client's truststore`;
     case "no_common_ground":
       return `a client and this side have no TLS version or cipher suite in common: ${said}; look at include- and exclude-protocols and -cipher-suites of both`;
