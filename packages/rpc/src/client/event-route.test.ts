@@ -1,4 +1,4 @@
-import { EventBatch, MillraceError, silentLog, systemRuntime } from "@millrace/core";
+import { DeliveryError, EventBatch, MillraceError, silentLog, systemRuntime } from "@millrace/core";
 import {
   createFakeClock,
   createSeededRandom,
@@ -15,6 +15,7 @@ import { createAvroClient } from "../avro/client.ts";
 import { createAvroServer } from "../avro/server.ts";
 import type { Host as HostAddress, HostList } from "../discovery/host-list.ts";
 import { openHostList } from "../discovery/open-host-list.ts";
+import type { EventClient } from "../wire/event-client.ts";
 import type { EventHandler } from "../wire/event-server.ts";
 import { createEventRoute, type EventRouteOptions } from "./event-route.ts";
 import {
@@ -381,6 +382,62 @@ test("events that no host can take are not offered to another, and no host is pe
   );
   await assert.rejects(route.deliver(numberedBatch(1, 1)), refusing);
   assert.equal(route.hostsUp, 2);
+});
+
+/** A client that takes the first event of each batch and fails with the rest, as it is told. */
+function takingOne(taken: Map<number, string[]>, detail: { rejected?: boolean } = {}) {
+  return ({ port }: { port: number }): EventClient => {
+    const appendBatch = (batch: EventBatch): Promise<void> => {
+      const bodies = [...batch].map(({ body }) => body.toString());
+      taken.set(port, [...(taken.get(port) ?? []), bodies.join()]);
+      if (batch.length === 1) return Promise.resolve();
+      const settled = [{ from: 0, to: 1 }];
+      const rejected = detail.rejected === true ? [{ from: 2, to: 3 }] : [];
+      return Promise.reject(new DeliveryError("RPC_TIMEOUT", "the rest", { settled, rejected }));
+    };
+    const connect = () => Promise.resolve();
+    return { alive: true, connect, append: appendBatch, appendBatch, close() {} };
+  };
+}
+
+test("what a wire's client took of one request the next host is not offered", async (t) => {
+  const taken = new Map<number, string[]>();
+  const choice = createFailover(true);
+  const createClient = takingOne(taken);
+  const addresses = ["a:1", "b:2", "c:3"];
+  const { route } = routeTo(t, addresses, { choice, createClient });
+  await route.deliver(numberedBatch(1, 3));
+  assert.deepEqual([...taken.values()], [["1,2,3"], ["2,3"], ["3"]]);
+  const short = routeTo(t, addresses.slice(1), { choice: createFailover(true), createClient });
+  await assert.rejects(short.route.deliver(numberedBatch(1, 4)), {
+    code: "RPC_HOSTS_UNAVAILABLE",
+    settled: [{ from: 0, to: 2 }],
+  });
+});
+
+test("positions of parts are positions of the whole list, settled and refused alike", async (t) => {
+  const taken = new Map<number, string[]>();
+  const createClient = takingOne(taken, { rejected: true });
+  const { route } = routeTo(t, ["a:1"], { createClient, batchSize: 3 });
+  await assert.rejects(route.deliver(numberedBatch(1, 7)), {
+    code: "RPC_TIMEOUT",
+    settled: [{ from: 0, to: 1 }],
+    rejected: [{ from: 2, to: 3 }],
+  });
+});
+
+test("at a stop's deadline what is under way goes to no other host, and what waits begins no more", async (t) => {
+  const held = await heldServer(t);
+  const other = await startSource(t);
+  const addresses = [held.address, other.address];
+  const { route } = routeTo(t, addresses, { choice: createFailover(true) });
+  const cut = [1, 2, 3].map((n) =>
+    assert.rejects(route.deliver(numberedBatch(n, n)), { code: "RPC_CONNECTION_LOST" }),
+  );
+  await held.called(1);
+  await within("the stop", route.stop(now));
+  await Promise.all(cut);
+  assert.deepEqual([held.calls.length, other.asked], [1, 0]);
 });
 
 test("a pool opens one connection more while all are busy, up to connectionsMax (T151)", async (t) => {

@@ -2,10 +2,9 @@ import {
   DeliveryError,
   type ErrorCode,
   type EventBatch,
-  joinRanges,
   type Lifecycle,
   type Log,
-  type MillraceError,
+  MillraceError,
   toMillraceError,
 } from "@millrace/core";
 import { CallSlots } from "./call-slots.ts";
@@ -16,6 +15,7 @@ import { formatHost } from "../discovery/host-address.ts";
 import type { HostChoice } from "./host-choice.ts";
 import type { ClientRuntime, RouteObserver } from "./host-connections.ts";
 import type { Host as HostAddress, HostList } from "../discovery/host-list.ts";
+import { RemainingEvents } from "./remaining-events.ts";
 
 export interface EventRouteOptions extends HostSettings {
   /** Opens the list of hosts; called again by a start after a stop. */
@@ -53,7 +53,7 @@ export interface EventRoute extends Lifecycle {
   readonly hostsUp: number;
 }
 
-const closedWhy = "closed on this side";
+const closedWhy = "the client was closed on this side";
 
 /** Nothing was sent: the host is not there, or not who it should be. */
 const unreached: ReadonlySet<ErrorCode> = new Set(["RPC_CONNECT_FAILED", "RPC_TLS_FAILED"]);
@@ -65,6 +65,10 @@ export function createEventRoute(options: EventRouteOptions): EventRoute {
   return new Route(options);
 }
 
+function refusesEvents(error: MillraceError): boolean {
+  return error.answer === "reject" || (error instanceof DeliveryError && error.rejected.length > 0);
+}
+
 class Route implements EventRoute {
   readonly #options: EventRouteOptions;
   readonly #slots: CallSlots;
@@ -72,6 +76,8 @@ class Route implements EventRoute {
   readonly #deliveries = new Set<Promise<void>>();
   #list: HostList;
   #isListOpen = true;
+  /** A stop's deadline is over: what is under way fails, and goes to no other host. */
+  #isCut = false;
   #hosts: readonly Host[] = [];
   /** Not listed any more; they may still answer. */
   #leaving: readonly Host[] = [];
@@ -98,6 +104,7 @@ class Route implements EventRoute {
   async start(aborted: AbortSignal): Promise<void> {
     if (!this.#isListOpen) this.#list = this.#openList();
     this.#isListOpen = true;
+    this.#isCut = false;
     await this.#list.start(aborted);
   }
 
@@ -108,7 +115,10 @@ class Route implements EventRoute {
   }
 
   async stop(deadline: AbortSignal): Promise<void> {
-    const giveUp = (): void => this.#close();
+    const giveUp = (): void => {
+      this.#isCut = true;
+      this.#close();
+    };
     deadline.addEventListener("abort", giveUp, { once: true });
     if (deadline.aborted) giveUp();
     while (this.#deliveries.size > 0) await Promise.all(this.#deliveries);
@@ -161,7 +171,8 @@ class Route implements EventRoute {
     if (batch.length === 0) return;
     const { batchSize, maxFrameBytes } = this.#options;
     const parts = cutBatch(batch, batchSize, maxFrameBytes - requestOverheadBytes);
-    const settled: { from: number; to: number }[] = [];
+    if (parts.length === 1) return this.#slots.run(() => this.#sendPart(batch, message, giveUp));
+    const taken = new RemainingEvents(batch);
     let failure: MillraceError | undefined;
     let next = 0;
     let sent = 0;
@@ -172,64 +183,65 @@ class Route implements EventRoute {
         sent += part.length;
         try {
           await this.#slots.run(() => this.#sendPart(part, message, giveUp));
-          settled.push({ from, to: from + part.length });
-        } catch (error) {
-          failure ??= toMillraceError(error);
+          taken.noteFrom(from, part.length);
+        } catch (thrown) {
+          const error = toMillraceError(thrown);
+          taken.noteFrom(from, part.length, error);
+          failure ??= error;
         }
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.#slotCount, parts.length) }, sendRest));
-    if (failure === undefined) return;
-    if (settled.length === 0) throw failure;
-    // What has arrived is not to be sent again.
-    throw new DeliveryError(failure.code, failure.message, {
-      cause: failure,
-      settled: joinRanges(settled, []),
-    });
+    if (failure !== undefined) throw taken.failure(failure);
   }
 
-  /** Offers a part to one host after another until one has it. */
+  /** Offers a part to one host after another until they have all of it. */
   async #sendPart(
     part: EventBatch,
     message: EventMessage,
     giveUp: AbortSignal | undefined,
   ): Promise<void> {
+    if (this.#isCut) throw new MillraceError("RPC_CONNECTION_LOST", closedWhy);
     const { choice, attemptsMax } = this.#options;
+    const remaining = new RemainingEvents(part);
     let attempts = 0;
     let last: MillraceError | undefined;
     for (let round = 0; round === 0 || (attemptsMax ?? 0) > attempts; round++) {
       const before = attempts;
       for (const host of choice.order(this.#hosts)) {
-        last = await this.#offer(host, part, message, giveUp);
-        if (last === undefined) return choice.delivered?.(host);
-        if (!unreached.has(last.code)) attempts++;
+        const { error, isFinal } = await this.#offer(host, remaining.left, message, giveUp);
+        if (error === undefined) return choice.delivered?.(host);
+        remaining.note(error);
+        if (isFinal) throw remaining.failure(error);
+        last = error;
+        if (!unreached.has(error.code)) attempts++;
         if (attempts >= (attemptsMax ?? Infinity)) break;
       }
       if (attempts === before) break;
     }
-    throw this.#noneTook(part, last);
+    throw remaining.failure(this.#noneTook(remaining.left, last));
   }
 
-  /** Undefined when the host has it; else why not. Throws what no other host would change. */
+  /** What came of it: no error when the host has it; `isFinal` when no other host would change it. */
   async #offer(
     host: Host,
-    part: EventBatch,
+    events: EventBatch,
     message: EventMessage,
     giveUp: AbortSignal | undefined,
-  ): Promise<MillraceError | undefined> {
+  ): Promise<{ readonly error?: MillraceError; readonly isFinal?: boolean }> {
     const offer = host.health.offer();
     try {
-      await host.connections.send(message, part, giveUp);
+      await host.connections.send(message, events, giveUp);
     } catch (thrown) {
       const error = toMillraceError(thrown);
-      const isHostsFault = giveUp?.aborted !== true && error.answer !== "reject";
-      host.settle(offer, isHostsFault ? "failed" : "undecided", error);
-      if (!isHostsFault) throw error;
-      this.#options.observer?.hostFailed?.(error);
-      return error;
+      const isGivenUp = giveUp?.aborted === true || this.#isCut;
+      const isFinal = isGivenUp || refusesEvents(error);
+      host.settle(offer, isFinal ? "undecided" : "failed", error);
+      if (!isFinal) this.#options.observer?.hostFailed?.(error);
+      return { error, isFinal };
     }
     host.settle(offer, "delivered");
-    return undefined;
+    return {};
   }
 
   #noneTook(part: EventBatch, last: MillraceError | undefined): MillraceError {
