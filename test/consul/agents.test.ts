@@ -103,7 +103,10 @@ test("edges and collectors find each other in Consul, and lose nothing when it, 
   };
   const receives = async (agent: AgentProcess): Promise<void> => {
     const before = await accepted(agent);
-    await waitFor("a collector's share", async () => (await accepted(agent)) > before, patienceMs);
+    const more = async (): Promise<boolean> => (await accepted(agent)) > before;
+    await waitFor("a collector's share", more, patienceMs).catch((error: Error) => {
+      throw new Error(`${error.message}; the edge said:\n${edge.output()}`);
+    });
   };
 
   await Promise.all([first.agent.start(), second.agent.start()]);

@@ -1,6 +1,13 @@
 /** Discovery and registration against a real Consul server, in this process. */
 import { systemRuntime } from "@millrace/core";
-import { createAvroServer, defaultEventServerLimits } from "@millrace/rpc";
+import {
+  createAvroServer,
+  defaultEventServerLimits,
+  plainServer,
+  type ServerTransport,
+} from "@millrace/rpc";
+import { createGrpcServer } from "@millrace/rpc/grpc";
+import { createThriftServer } from "@millrace/rpc/thrift";
 import { type Host, type HostList, openHostList } from "@millrace/rpc/discovery";
 import {
   type CollectingLog,
@@ -10,6 +17,7 @@ import {
   tempDirectory,
   waitFor,
   within,
+  writeTestStores,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
@@ -32,6 +40,8 @@ async function running(t: TestContext): Promise<ConsulServer | undefined> {
   return consul;
 }
 
+type CreateServer = Parameters<typeof createRpcSource>[2];
+
 interface Collector {
   readonly source: RpcSource;
   readonly log: CollectingLog;
@@ -43,6 +53,8 @@ async function collector(
   consul: ConsulServer,
   agent: string,
   properties: Record<string, string> = {},
+  transport?: ServerTransport,
+  createServer: CreateServer = createAvroServer,
 ): Promise<Collector> {
   const options = optionsOf(registrationOptions, {
     "consul.service": "collectors",
@@ -52,9 +64,15 @@ async function collector(
   });
   const context = sourceContext({ agent });
   const source = createRpcSource(
-    { ...defaultEventServerLimits, ...options, bind: "127.0.0.1", port: 0 },
+    {
+      ...defaultEventServerLimits,
+      ...options,
+      ...(transport === undefined ? {} : { transport }),
+      bind: "127.0.0.1",
+      port: 0,
+    },
     context,
-    createAvroServer,
+    createServer,
   );
   t.after(() => source.stop(now));
   await source.start(never);
@@ -208,6 +226,49 @@ test("a killed Consul leaves the list as it was; one that has forgotten all lear
     `${ttl.id} passing`,
     `${third.id} passing`,
   ]);
+});
+
+test("a TCP check passes on every wire, with TLS too, and is no malformed request, no failure and no line", async (t) => {
+  const consul = await running(t);
+  if (consul === undefined) return;
+  const { password, server } = await writeTestStores(await tempDirectory(t));
+  const choice = {
+    includeProtocols: [],
+    excludeProtocols: [],
+    includeCipherSuites: [],
+    excludeCipherSuites: [],
+  };
+  const keystore = { path: server.p12, type: "PKCS12", password } as const;
+  const tls = { ...plainServer, tls: { ...choice, keystore, clientAuth: "none" } } as const;
+  const thrift: CreateServer = (options) => createThriftServer({ ...options, protocol: "compact" });
+  const collectors = [
+    await collector(t, consul, "avro"),
+    await collector(t, consul, "avro-tls", {}, tls),
+    await collector(t, consul, "avro-deflate", {}, { ...tls, compression: "deflate" }),
+    await collector(t, consul, "thrift", {}, undefined, thrift),
+    await collector(t, consul, "thrift-tls", {}, tls, thrift),
+    await collector(t, consul, "grpc", {}, undefined, createGrpcServer),
+    await collector(t, consul, "grpc-tls", {}, tls, createGrpcServer),
+  ];
+  type Checks = Record<string, { Output: string; Status: string }>;
+  const checks = async (): Promise<Checks> => (await consul.get("/v1/agent/checks")) as Checks;
+  await waitFor(
+    "every check to have connected",
+    async () => {
+      const all = Object.values(await checks());
+      const success = all.filter(({ Output }) => /TCP connect .*Success/.test(Output));
+      return success.length === collectors.length;
+    },
+    patienceMs,
+  );
+  for (const { id, source, log } of collectors) {
+    assert.equal((await checks())[`${id}:check`]?.Status, "passing");
+    await source.stop(never);
+    assert.deepEqual(
+      log.lines.filter(({ level }) => level !== "info" && level !== "debug"),
+      [],
+    );
+  }
 });
 
 test("a Consul that comes back with what it knew is followed again, and nobody registers twice", async (t) => {

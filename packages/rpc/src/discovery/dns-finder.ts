@@ -25,11 +25,14 @@ export function openDnsFinder(
   resolver: Resolver = openResolver(address.server),
 ): HostFinder {
   const { name, port, family, server } = address;
+  let underWay: Promise<readonly string[]> | undefined;
+  /** A lookup cannot be ended and holds a thread: one that was given up is waited for again. */
+  function lookup(): Promise<readonly string[]> {
+    underWay ??= resolver.lookup(name, family).finally(() => (underWay = undefined));
+    return underWay;
+  }
   async function look(): Promise<readonly Host[]> {
-    const found =
-      server === undefined
-        ? await resolver.lookup(name, family)
-        : await resolveBoth(resolver, name, family);
+    const found = server === undefined ? await lookup() : await resolveBoth(resolver, name, family);
     return found.map((host) => ({ host, port, serverName: withoutDot(name) }));
   }
   return dnsFinder(address, options, resolver, look);

@@ -12,4 +12,8 @@ export {
   type ServiceCheck,
   type ServiceRegistration,
 } from "./consul-client.ts";
-export { type ConsulSettings, type ConsulSettingsInput, readConsulSettings } from "./consul-settings.ts";
+export {
+  type ConsulSettings,
+  type ConsulSettingsInput,
+  readConsulSettings,
+} from "./consul-settings.ts";
