@@ -39,7 +39,7 @@ async function serve(
 ) {
   const log = createCollectingLog();
   const bodies: string[] = [];
-  const failures: { reason: TlsFailureReason; message: string }[] = [];
+  const failures: { reason: TlsFailureReason; message: string; code: ErrorCode }[] = [];
   const malformed: MillraceError[] = [];
   const refused: string[] = [];
   const server = createAvroServer({
@@ -53,7 +53,7 @@ async function serve(
       return Promise.resolve("OK");
     },
     observer: {
-      tlsFailed: (reason, { message }) => failures.push({ reason, message }),
+      tlsFailed: (reason, { code, message }) => failures.push({ reason, code, message }),
       requestMalformed: (error) => malformed.push(error),
       connectionRefused: (why) => refused.push(String(why)),
     },
@@ -414,6 +414,7 @@ for (const { name, server, client, outermost = "deflate", counted, says } of mis
     } else {
       assert.deepEqual(failures.map(({ reason }) => reason), [counted]); // prettier-ignore
       assert.deepEqual(malformed, []);
+      assert.equal(failures[0]?.code, "TLS_HANDSHAKE_FAILED");
     }
     const warnings = log.lines.filter(({ level }) => level === "warn");
     assert.equal(warnings.length, 1);
