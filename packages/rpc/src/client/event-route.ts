@@ -72,7 +72,6 @@ function refusesEvents(error: MillraceError): boolean {
 class Route implements EventRoute {
   readonly #options: EventRouteOptions;
   readonly #slots: CallSlots;
-  readonly #slotCount: number;
   readonly #deliveries = new Set<Promise<void>>();
   #list: HostList;
   #isListOpen = true;
@@ -84,8 +83,7 @@ class Route implements EventRoute {
 
   constructor(options: EventRouteOptions) {
     this.#options = options;
-    this.#slotCount = options.batchesInFlight * options.connectionsMax;
-    this.#slots = new CallSlots(this.#slotCount);
+    this.#slots = new CallSlots(options.batchesInFlight * options.connectionsMax);
     this.#list = this.#openList();
   }
 
@@ -191,7 +189,9 @@ class Route implements EventRoute {
         }
       }
     };
-    await Promise.all(Array.from({ length: Math.min(this.#slotCount, parts.length) }, sendRest));
+    // Over several connections at once the parts of one call would arrive in any order.
+    const inFlight = Math.min(this.#options.batchesInFlight, parts.length);
+    await Promise.all(Array.from({ length: inFlight }, sendRest));
     if (failure !== undefined) throw taken.failure(failure);
   }
 
