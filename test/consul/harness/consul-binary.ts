@@ -44,6 +44,7 @@ export function mustRun(): boolean {
 export async function buildConsul(): Promise<string | undefined> {
   const reason = whyNot();
   if (reason !== undefined) return reason;
+  console.log(`building Consul ${consulVersion} from its Go module: this takes minutes, once`);
   const folder = join(cacheFolder(), `consul-${consulVersion}`);
   await mkdir(cacheFolder(), { recursive: true });
   const fresh = await mkdtemp(`${folder}-`);
