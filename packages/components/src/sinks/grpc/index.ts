@@ -1,5 +1,5 @@
 import { defineSink } from "@millrace/core";
-import { checkOptions, options } from "./options.ts";
+import { breaksOrder, checkOptions, options } from "./options.ts";
 
 export const sink = defineSink({
   type: "grpc",
@@ -9,6 +9,7 @@ export const sink = defineSink({
   guarantee: { atLeastOnce: true },
   check: checkOptions,
   batchSize: ({ batchSize }) => batchSize,
+  breaksOrder,
   example: `
 a1.sources = r1
 a1.channels = c1

@@ -32,6 +32,8 @@ export const options = {
   ...clientTlsOptions,
 };
 
+export { breaksOrder } from "../../rpc/breaks-order.ts";
+
 export type Options = OptionsOf<typeof options>;
 
 /** What no single option shows. */

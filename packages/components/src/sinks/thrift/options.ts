@@ -45,6 +45,8 @@ export const options = {
   ),
 };
 
+export { breaksOrder } from "../../rpc/breaks-order.ts";
+
 export type Options = OptionsOf<typeof options>;
 
 /** What no single option shows. */
