@@ -22,6 +22,8 @@ export interface ConnectionEnds {
  */
 export class Connection {
   readonly ready: Promise<void>;
+  /** When its owner replaces it, on the monotonic clock. */
+  resetAtMs = Infinity;
   readonly #client: EventClient;
   readonly #ends: ConnectionEnds;
   #state: "connecting" | "open" | "ended" = "connecting";

@@ -58,7 +58,6 @@ export class HostConnections {
   readonly #active = new Set<Connection>();
   /** Take no more calls, and wait for answers. */
   readonly #retired = new Set<Connection>();
-  readonly #resetAtMs = new Map<Connection, number>();
 
   constructor(
     address: HostAddress,
@@ -105,10 +104,10 @@ export class HostConnections {
       // lead elsewhere; with others in flight they would be sent twice.
       if (this.#settings.batchesInFlight === 1 || connection.isDead)
         connection.close(error.message);
+      this.#forgetEnded();
       throw error;
     } finally {
       giveUp?.removeEventListener("abort", abandon);
-      this.#forgetEnded();
     }
   }
 
@@ -125,18 +124,16 @@ export class HostConnections {
 
   /** The connection for the next call: the one with the fewest in flight, or a new one. */
   #current(): Connection {
-    const nowMs = this.#runtime.clock.monotonic();
-    for (const connection of this.#active) {
-      if (connection.isDead) connection.close("the other side closed it");
-      else if (nowMs >= (this.#resetAtMs.get(connection) ?? Infinity)) {
-        this.#retire(connection, "reset-connection-interval is over");
-      }
-    }
-    this.#forgetEnded();
-    const [first, ...others] = this.#active;
-    if (first === undefined) return this.#open();
-    const freest = others.reduce((a, b) => (b.inFlight < a.inFlight ? b : a), first);
     const { batchesInFlight, connectionsMax } = this.#settings;
+    const nowMs = this.#runtime.clock.monotonic();
+    let freest: Connection | undefined;
+    for (const connection of this.#active) {
+      if (connection.isDead) this.#forget(connection);
+      else if (nowMs >= connection.resetAtMs) {
+        this.#retire(connection, "reset-connection-interval is over");
+      } else if (freest === undefined || connection.inFlight < freest.inFlight) freest = connection;
+    }
+    if (freest === undefined) return this.#open();
     const isBusy = freest.inFlight >= batchesInFlight;
     return isBusy && this.#active.size < connectionsMax ? this.#open() : freest;
   }
@@ -160,14 +157,15 @@ export class HostConnections {
     const connection = new Connection(client, {
       opened: () => {
         this.#observer.connectionCreated?.();
-        this.#resetAtMs.set(connection, this.#resetTimeMs());
+        connection.resetAtMs = this.#resetTimeMs();
         this.#log.info(`connected to ${this.#name}`);
       },
       failed: (error) => {
+        this.#forget(connection);
         this.#observer.connectionFailed?.(error);
-        this.#forgetEnded();
       },
       closed: (why) => {
+        this.#forget(connection);
         this.#observer.connectionClosed?.();
         this.#log.info(`disconnected from ${this.#name}: ${why}`);
       },
@@ -200,13 +198,14 @@ export class HostConnections {
 
   #forgetEnded(): void {
     for (const connections of [this.#active, this.#retired]) {
-      for (const connection of connections) {
-        if (!connection.isDead) continue;
-        connection.close("the other side closed it");
-        connections.delete(connection);
-        this.#resetAtMs.delete(connection);
-      }
+      for (const connection of connections) if (connection.isDead) this.#forget(connection);
     }
+  }
+
+  #forget(connection: Connection): void {
+    connection.close("the other side closed it");
+    this.#active.delete(connection);
+    this.#retired.delete(connection);
   }
 }
 
