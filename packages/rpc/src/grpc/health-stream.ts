@@ -34,7 +34,6 @@ export class HealthStream {
       if (!this.#asked) this.#end({ code: statusCode.INVALID_ARGUMENT, message: "no request" });
     });
     stream.on("close", () => this.#forget?.());
-    stream.on("error", () => {});
   }
 
   drain(): void {

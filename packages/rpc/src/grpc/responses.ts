@@ -47,7 +47,6 @@ export function endCall(stream: ServerHttp2Stream, status: Status, clock: Clock)
 
 /** Answers a call with a status and nothing else. */
 export function refuseCall(stream: ServerHttp2Stream, status: Status): void {
-  stream.on("error", () => {});
   stream.respond({ ...responseHeaders, ...trailersOf(status) }, { endStream: true });
   stream.close();
 }

@@ -38,6 +38,9 @@ export interface CallStream {
  * another.
  */
 const streamsMax = 64;
+/** A silent connection is asked for a sign of life this often, and given so long to answer. */
+const pingAfterMs = 60_000;
+const pingTimeoutMs = 20_000;
 /** How long a connection may take to close once it has nothing left to say. */
 const lingerMs = 1000;
 
@@ -58,6 +61,8 @@ export class GrpcServerConnection implements ServerConnection {
   #greeted = false;
   #activeAtMs: number;
   #malformedLogged = false;
+  #pingedAtMs: number | undefined;
+  #heardAtMs: number;
 
   constructor(socket: Duplex, peer: string, shared: ConnectionShared) {
     this.#socket = socket;
@@ -65,6 +70,7 @@ export class GrpcServerConnection implements ServerConnection {
     this.#peer = peer;
     this.#sinceMs = shared.clock.monotonic();
     this.#activeAtMs = this.#sinceMs;
+    this.#heardAtMs = this.#sinceMs;
     this.#streamShared = {
       ...shared,
       peer,
@@ -120,6 +126,11 @@ export class GrpcServerConnection implements ServerConnection {
       this.destroy();
       return;
     }
+    if (this.#isGone(nowMs)) {
+      this.#shared.log.info(`connection of ${this.#peer} closed: it gives no sign of life`);
+      this.destroy();
+      return;
+    }
     let busy = false;
     for (const stream of this.#streams) {
       stream.sweep(nowMs);
@@ -132,10 +143,30 @@ export class GrpcServerConnection implements ServerConnection {
     }
   }
 
+  /**
+   * Asks a silent peer whether it is there. Node, too, leaves a connection open and unread once what
+   * came over it broke the protocol.
+   */
+  #isGone(nowMs: number): boolean {
+    if (this.#pingedAtMs !== undefined) return nowMs - this.#pingedAtMs >= pingTimeoutMs;
+    if (nowMs - Math.max(this.#heardAtMs, this.#activeAtMs) < pingAfterMs) return false;
+    this.#pingedAtMs = nowMs;
+    return (
+      this.#session.destroyed ||
+      !this.#session.ping(() => {
+        this.#pingedAtMs = undefined;
+        this.#heardAtMs = this.#shared.clock.monotonic();
+      })
+    );
+  }
+
   #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    // A reset says no more than the close that follows it.
+    stream.on("error", () => {});
+    // What opened it and what cut it may have come in one piece: such a stream takes no answer.
+    if (stream.destroyed || stream.closed) return;
     this.#streamShared.active();
     if (!isGrpc(headers)) {
-      stream.on("error", () => {});
       stream.respond({ ":status": 415 }, { endStream: true });
       stream.close();
       return;

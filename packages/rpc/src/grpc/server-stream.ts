@@ -76,8 +76,6 @@ export class ServerStream {
       this.#state = "closed";
       this.#waiting.length = 0;
     });
-    // A reset says no more than the close that follows it.
-    stream.on("error", () => {});
   }
 
   /** Whether a batch is waiting or in progress. */

@@ -3,6 +3,7 @@ import { EventBatch, systemClock } from "@millrace/core";
 import {
   createCollectingLog,
   createFakeClock,
+  createTcpProxy,
   numberedBatch,
   numbersOf,
   waitFor,
@@ -266,6 +267,53 @@ test("a stream that is cut in the middle of a message is not held against the pe
   assert.deepEqual(malformed, []);
 });
 
+test("a stream that is opened and reset in one piece harms nobody", async (t) => {
+  const { port } = await listening(t);
+  const other = deliver(await sessionTo(t, port));
+  const frame = (type: number, flags: number, id: number, payload: Buffer): Buffer => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head.writeUInt8(type, 3);
+    head.writeUInt8(flags, 4);
+    head.writeUInt32BE(id, 5);
+    return Buffer.concat([head, payload]);
+  };
+  const field = (name: string, value: string): Buffer =>
+    Buffer.concat([
+      Buffer.from([0, name.length]),
+      Buffer.from(name),
+      Buffer.from([value.length]),
+      Buffer.from(value),
+    ]);
+  const headers = Buffer.concat([
+    field(":method", "POST"),
+    field(":scheme", "http"),
+    field(":path", deliverPath),
+    field("content-type", "application/grpc"),
+  ]);
+  const opening = [
+    Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    frame(4, 0, 0, Buffer.alloc(0)),
+  ];
+  const reset = [frame(1, 4, 1, headers), frame(3, 0, 1, Buffer.from("00000008", "hex"))];
+  // The end of the connection instead of the stream's: a frame that breaks the protocol.
+  const broken = [frame(1, 4, 3, headers), frame(0, 0, 0, Buffer.from("x"))];
+  for (const bytes of [
+    [...opening, ...reset],
+    [...opening, ...broken],
+    [...opening, ...reset, ...broken],
+  ]) {
+    const socket = connectTcp(port, "127.0.0.1");
+    socket.on("error", () => {});
+    const answered = once(socket, "data");
+    socket.write(Buffer.concat(bytes));
+    await within("the server's settings", answered);
+    t.after(() => socket.destroy());
+  }
+  other.send(1, numberedBatch(1, 1));
+  await waitFor("the other stream's Ack", () => other.acks().length === 1);
+});
+
 const refusals: readonly {
   name: string;
   path?: string;
@@ -431,6 +479,29 @@ test("a connection that never says HTTP/2 is closed in time; an idle one is told
     await clock.advance(1000);
     return server.connectionCount === 0;
   });
+});
+
+test("a client that is gone without a word is closed when it gives no sign of life; one that is there stays", async (t) => {
+  const clock = createFakeClock();
+  const { port, server } = await listening(t, { clock });
+  const proxy = await createTcpProxy({ host: "127.0.0.1", port });
+  t.after(() => proxy.close());
+  await deliver(await sessionTo(t, proxy.port)).headers;
+  const there = deliver(await sessionTo(t, port));
+  await there.headers;
+  await proxy.setMode("stall");
+  assert.equal(server.connectionCount, 2);
+  await waitFor("the end of one", async () => {
+    await clock.advance(5000);
+    return server.connectionCount < 2;
+  });
+  for (let round = 0; round < 20; round++) {
+    await clock.advance(15_000);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  there.send(1, numberedBatch(1, 1));
+  await waitFor("its Ack", () => there.acks().length === 1);
+  assert.equal(server.connectionCount, 1);
 });
 
 test("a client that reads no Acks is read no further, and the others go on", async (t) => {
