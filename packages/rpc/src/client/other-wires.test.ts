@@ -1,8 +1,9 @@
 /** Clients over Thrift and gRPC, and of hosts that are looked up, from properties alone. */
 import { silentLog, systemClock } from "@millrace/core";
-import { createDnsServer } from "@millrace/testing";
+import { createDnsServer, tempDirectory, writeTestStores } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { createAvroServer } from "../avro/server.ts";
 import { createGrpcServer } from "../grpc/server.ts";
 import { createThriftServer } from "../thrift/server.ts";
 import type { EventServer, EventServerOptions } from "../wire/event-server.ts";
@@ -69,6 +70,36 @@ test("a thrift client spreads calls at one time over up to maxConnections connec
   await Promise.all(bodies.map((body) => client.append({ body })));
   assert.deepEqual([...source.bodies].sort(), [...bodies].sort());
   assert.equal(source.peers.size, 3);
+});
+
+test("TLS and deflate are as the properties say, and the truststore may be the one set for all", async (t) => {
+  const { password, server, trust } = await writeTestStores(await tempDirectory(t));
+  const source = await listening(t, (options) =>
+    createAvroServer({
+      ...options,
+      transport: {
+        compression: "deflate",
+        tls: {
+          ...{ includeProtocols: [], excludeProtocols: [] },
+          ...{ includeCipherSuites: [], excludeCipherSuites: [] },
+          keystore: { path: server.jks, type: "JKS", password },
+          clientAuth: "none",
+        },
+      },
+    }),
+  );
+  const given = { hosts: "h1", "hosts.h1": source.address, ssl: "true", "compression-type": "deflate" }; // prettier-ignore
+  const systemProperties = new Map([["javax.net.ssl.trustStore", trust.jks]]);
+  for (const [properties, settings] of [
+    [{ ...given, truststore: trust.jks, "truststore-password": password }, {}],
+    [given, { systemProperties }],
+  ] as const) {
+    const client = await createRpcClient(properties, settings);
+    await client.append({ body: "x" });
+    await client.close();
+  }
+  assert.deepEqual(source.bodies, ["x", "x"]);
+  await assert.rejects(createRpcClient(given), { code: "RPC_TLS_FAILED" });
 });
 
 test("a host that is looked up is several, of which one has all until it fails", async (t) => {

@@ -15,12 +15,15 @@ import {
   optionsOf,
   sinkContext,
   sinkContract,
+  tempDirectory,
   waitFor,
   within,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { createAvroSink } from "./avro-sink.ts";
 import { sink as definition } from "./index.ts";
@@ -411,6 +414,32 @@ test("check notes hosts that are left out or not used", () => {
     { key: "hosts", message: "hosts.b is not given; b is left out" },
     { key: "hosts", message: "hosts.c is not in hosts; it is not used" },
   ]);
+});
+
+test("a host-selector of the operator's own is loaded when the sink is made; one that is not there is CONFIG_INVALID", async (t) => {
+  const module = join(await tempDirectory(t), "last.mjs");
+  await writeFile(module, "export const createHostSelector = () => (hosts) => hosts.slice(-1);\n");
+  const received: string[][] = [[], []];
+  const servers = await Promise.all(
+    received.map((mine) => listening(t, async (batch) => (mine.push(...bodies(batch)), "OK"))),
+  );
+  const given = {
+    "client.type": "default_loadbalance",
+    hosts: "a b",
+    "hosts.a": `127.0.0.1:${servers[0]?.port}`,
+    "hosts.b": `127.0.0.1:${servers[1]?.port}`,
+    "host-selector": module,
+  };
+  const made: Sink = await definition.create(optionsOf(definition.options, given), sinkContext());
+  t.after(() => made.stop(now));
+  await made.deliver(events("1"), never);
+  await made.deliver(events("2"), never);
+  assert.deepEqual(received, [[], ["1", "2"]]);
+  const missing = optionsOf(definition.options, { ...given, "host-selector": "./gone.mjs" });
+  await assert.rejects(definition.create(missing, sinkContext()), {
+    code: "CONFIG_INVALID",
+    context: { key: "host-selector" },
+  });
 });
 
 test("the definition makes a sink without connecting", async () => {
