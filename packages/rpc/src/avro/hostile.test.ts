@@ -16,6 +16,7 @@ import { connect, type Socket } from "node:net";
 import { test, type TestContext } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { constants, deflateSync } from "node:zlib";
+import { connectStream } from "../tcp/connect.ts";
 import { plainClient } from "../tcp/security.ts";
 import type { EventServerOptions } from "../wire/event-server.ts";
 import { encodeCall } from "./call.ts";
@@ -176,7 +177,6 @@ for (const layers of ["plain", "deflate", "tls", "both"] as const) {
     const { port, served } = await setUp(t, layers, {
       limits: { requestsInFlight: 4, maxFrameBytes: 1 << 20 },
     });
-    const { connectStream } = await import("../tcp/connect.ts");
     const stream = await connectStream({
       ...{ host: "127.0.0.1", port, connectTimeoutMs: 5000, clock: systemClock, giveUp: never },
       log: createCollectingLog(),

@@ -9,7 +9,7 @@ import {
 } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { createSecureContext } from "node:tls";
@@ -204,7 +204,7 @@ test("damaged stores are an error that names the file, never a crash", async (t)
     return seed % below;
   };
   for (const original of [server.jks, server.p12, server.pem, trust.jks, trust.p12, trust.pem]) {
-    const bytes = await systemBytes(original);
+    const bytes = await readFile(original);
     for (let i = 0; i < 12; i++) {
       const damaged = Buffer.from(bytes.subarray(0, random(4) === 0 ? random(bytes.length) : undefined)); // prettier-ignore
       for (let flips = 0; flips < 4 && damaged.length > 0; flips++) {
@@ -225,8 +225,3 @@ test("damaged stores are an error that names the file, never a crash", async (t)
   }
   assert.ok(refusedCount > 40, `only ${refusedCount} were refused`);
 });
-
-async function systemBytes(path: string): Promise<Buffer> {
-  const { readFile } = await import("node:fs/promises");
-  return readFile(path);
-}
