@@ -11,10 +11,24 @@ export const registry: readonly RegistryEntry[] = [
   },
   {
     kind: "source",
+    type: "avro_legacy",
+    aliases: ["org.apache.flume.source.avroLegacy.AvroLegacySource"],
+    summary: "Takes events from agents of Flume 0.9 that send Avro over HTTP.",
+    load: async () => (await import("./sources/avro-legacy/index.ts")).source,
+  },
+  {
+    kind: "source",
     type: "grpc",
     aliases: [],
     summary: "Takes events from gRPC sinks of Millrace, and from programs of any language.",
     load: async () => (await import("./sources/grpc/index.ts")).source,
+  },
+  {
+    kind: "source",
+    type: "scribe",
+    aliases: ["org.apache.flume.source.scribe.ScribeSource"],
+    summary: "Takes what Scribe clients log, each entry an event.",
+    load: async () => (await import("./sources/scribe/index.ts")).source,
   },
   {
     kind: "source",
@@ -39,6 +53,13 @@ export const registry: readonly RegistryEntry[] = [
     ],
     summary: "Takes events from Thrift sinks and clients, of Millrace and of Java Flume.",
     load: async () => (await import("./sources/thrift/index.ts")).source,
+  },
+  {
+    kind: "source",
+    type: "thrift_legacy",
+    aliases: ["org.apache.flume.source.thriftLegacy.ThriftLegacySource"],
+    summary: "Takes events from agents of Flume 0.9 that send Thrift.",
+    load: async () => (await import("./sources/thrift-legacy/index.ts")).source,
   },
   {
     kind: "channel",
