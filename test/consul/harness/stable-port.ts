@@ -1,0 +1,25 @@
+import { systemRandom } from "@millrace/core";
+import { createServer } from "node:net";
+
+/**
+ * A port of this machine that nobody listens on now and that no outgoing connection is given: below
+ * 32768, where Linux's local ports begin. So it is still free when what listened there starts anew.
+ */
+export async function stablePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + systemRandom.integer(12_000);
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const listening = new Promise<boolean>((resolve) => {
+    server.once("listening", () => resolve(true));
+    server.once("error", () => resolve(false));
+  });
+  server.listen(port, "127.0.0.1");
+  if (!(await listening)) return false;
+  await new Promise((resolve) => server.close(resolve));
+  return true;
+}
