@@ -295,21 +295,25 @@ test("a stream that is opened and reset in one piece harms nobody", async (t) =>
     Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     frame(4, 0, 0, Buffer.alloc(0)),
   ];
-  const reset = [frame(1, 4, 1, headers), frame(3, 0, 1, Buffer.from("00000008", "hex"))];
+  const headersFrame = frame(1, 4, 1, headers);
+  const reset = [headersFrame, frame(3, 0, 1, Buffer.from("00000008", "hex"))];
   // The end of the connection instead of the stream's: a frame that breaks the protocol.
   const broken = [frame(1, 4, 3, headers), frame(0, 0, 0, Buffer.from("x"))];
-  for (const bytes of [
+  const kinds = [
     [...opening, ...reset],
     [...opening, ...broken],
     [...opening, ...reset, ...broken],
-  ]) {
+    [...opening, headersFrame],
+  ].map((bytes) => Buffer.concat(bytes));
+  const sockets = Array.from({ length: 200 }, (_, i) => {
     const socket = connectTcp(port, "127.0.0.1");
+    t.after(() => socket.destroy());
     socket.on("error", () => {});
     const answered = once(socket, "data");
-    socket.write(Buffer.concat(bytes));
-    await within("the server's settings", answered);
-    t.after(() => socket.destroy());
-  }
+    socket.end(kinds[i % kinds.length] as Buffer);
+    return answered;
+  });
+  await within("the server's settings", Promise.all(sockets));
   other.send(1, numberedBatch(1, 1));
   await waitFor("the other stream's Ack", () => other.acks().length === 1);
 });
