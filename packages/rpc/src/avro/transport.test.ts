@@ -666,3 +666,36 @@ test("a client reads its truststore again when it has changed", async (t) => {
   await late.connect();
   await late.append(events("a"));
 });
+
+/** The first record of a client of Node's, as bytes to send again. */
+async function clientHello(t: TestContext): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((socket) => socket.once("data", resolve).on("error", () => {}));
+    t.after(() => server.close());
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      const client = connectTls({ port, host: "127.0.0.1" });
+      client.on("error", () => {});
+      client.once("close", () => reject(new Error("no first record")));
+      t.after(() => client.destroy());
+    });
+  });
+}
+
+for (const { alert, says } of [
+  { alert: 48, says: /the alert unknown_ca; our certificate is CN=server: its issuer belongs into the client's truststore/ }, // prettier-ignore
+  { alert: 20, says: /the alert bad_record_mac: Flume up to 1\.9 cannot read TLS 1\.3 .*set exclude-protocols = TLSv1\.3/ }, // prettier-ignore
+]) {
+  test(`a client that breaks the handshake off with alert ${alert} is counted, and told what to set`, async (t) => {
+    const { serverTls } = await setUp(t);
+    const { port, failures } = await serve(t, { compression: "none", tls: serverTls });
+    const socket = connect(port, "127.0.0.1");
+    t.after(() => socket.destroy());
+    socket.on("error", () => {});
+    socket.write(await clientHello(t));
+    socket.once("data", () => socket.write(Buffer.from([0x15, 3, 3, 0, 2, 2, alert])));
+    await waitFor("the failure", () => failures.length === 1);
+    assert.equal(failures[0]?.reason, "alert");
+    assert.match(failures[0]?.message ?? "", says);
+  });
+}
