@@ -26,7 +26,7 @@ export const options = {
   ...hostOptions,
   batchesInFlight: integer(
     "batchesInFlight",
-    "Batches that a connection may have without an answer; they are stored in their order.",
+    "Batches that a connection may have without an answer; 1 keeps order also when one is refused.",
     { default: 1, min: 1, max: 1024 },
   ),
   ...clientTlsOptions,
