@@ -1,12 +1,13 @@
 /**
- * `npm run bench [-- --rounds 5 --seconds 3 --batches 1,100,1000]`: every path and both bare loops
- * in each round, medians over rounds, ratios made within a round.
+ * `npm run bench [-- --rounds 5 --seconds 3 --batches 1,100,1000 --paths client,bare]`: every path and
+ * both bare loops in each round, medians over rounds, ratios made within a round. `--paths` takes
+ * those whose names contain one of the words: `--paths client` is the wires against each other.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { measureBareSync } from "./bare-sync.ts";
 import { measureChannelPut } from "./durable-put.ts";
-import { type Path, startAgents, startBare } from "./paths.ts";
+import { type Path, startAgents, startBare, type Wire } from "./paths.ts";
 import { root, startNode } from "./processes.ts";
 import { printTable, type Sample } from "./table.ts";
 
@@ -15,42 +16,51 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     seconds: { type: "string", default: "3" },
     batches: { type: "string", default: "1,100,1000" },
+    paths: { type: "string", default: "" },
   },
 });
 const rounds = Number(values.rounds);
 const measureMs = Number(values.seconds) * 1000;
 const warmUpMs = Math.max(1000, measureMs / 2);
+const wanted = values.paths.split(",").filter((word) => word !== "");
+const isWanted = (name: string): boolean =>
+  wanted.length === 0 || wanted.some((word) => name.includes(word));
+const wires: readonly Wire[] = ["avro", "avro-tls", "avro-deflate", "thrift", "grpc"];
 const connections = 2;
 const inFlight = 4;
 
 const samples: Sample[] = [];
 for (const batch of values.batches.split(",").map(Number)) {
   for (let round = 0; round < rounds; round++) {
-    const take = async (name: string, path: Promise<Path>): Promise<void> => {
-      const sample = await measure(name, batch, round, await path);
+    const take = async (name: string, start: () => Promise<Path>): Promise<void> => {
+      if (!isWanted(name)) return;
+      const sample = await measure(name, batch, round, await start());
       samples.push(sample);
       console.error(
         `batch ${batch} round ${round + 1}: ${name} ${Math.round(sample.eventsPerSecond)} events/s`,
       );
     };
-    await take("bare frame-and-count", startBare());
-    await take("bare frame, copy and count", startBare("--assemble"));
-    await take("avro -> memory -> null", startAgents(1, "memory", batch));
-    await take("two tiers, memory", startAgents(2, "memory", batch));
-    await take("avro -> file -> null", startAgents(1, "file", batch));
-    await take("two tiers, file", startAgents(2, "file", batch));
-    samples.push({
-      name: "bare write + fdatasync",
-      batch,
-      round,
-      eventsPerSecond: await measureBareSync(batch, measureMs),
-    });
-    samples.push({
-      name: "file channel put",
-      batch,
-      round,
-      eventsPerSecond: await measureChannelPut(batch, measureMs),
-    });
+    const takeLoop = async (name: string, loop: typeof measureBareSync): Promise<void> => {
+      if (!isWanted(name)) return;
+      const eventsPerSecond = await loop(batch, measureMs);
+      samples.push({ name, batch, round, eventsPerSecond });
+    };
+    await take("bare frame-and-count", () => startBare());
+    await take("bare frame, copy and count", () => startBare("--assemble"));
+    await take("avro -> memory -> null", () => startAgents(1, "memory", batch));
+    await take("two tiers, memory", () => startAgents(2, "memory", batch));
+    await take("avro -> file -> null", () => startAgents(1, "file", batch));
+    await take("two tiers, file", () => startAgents(2, "file", batch));
+    for (const wire of wires) {
+      await take(`client -> ${wire} -> memory -> null`, () =>
+        startAgents(1, "memory", batch, wire),
+      );
+    }
+    for (const wire of wires) {
+      await take(`client -> two tiers of ${wire}`, () => startAgents(2, "memory", batch, wire));
+    }
+    await takeLoop("bare write + fdatasync", measureBareSync);
+    await takeLoop("file channel put", measureChannelPut);
   }
 }
 printTable(samples);
@@ -61,8 +71,9 @@ async function measure(name: string, batch: number, round: number, path: Path): 
     const load = startNode([
       "--conditions=millrace-source",
       "--import=tsx",
-      join(root, "test/bench/load.ts"),
+      join(root, path.wire === undefined ? "test/bench/load.ts" : "test/bench/load-wire.ts"),
       ...[path.port, batch, connections, inFlight, warmUpMs, measureMs].map(String),
+      ...(path.wire === undefined ? [] : [path.wire, path.truststore ?? ""]),
     ]);
     await load.line(/^begin/);
     const cpuBefore = path.agents.map((agent) => agent.usage().cpuSeconds);

@@ -1,14 +1,21 @@
+import { writeTestStores } from "@millrace/testing";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { agentMain, freePort, type Running, root, startNode } from "./processes.ts";
 
 export type ChannelType = "memory" | "file";
+/** What a path speaks from the load to its last tier. */
+export type Wire = "avro" | "avro-tls" | "avro-deflate" | "thrift" | "grpc";
 
 /** One way through one or two agents to a null sink, as running processes. */
 export interface Path {
   /** Where the load connects. */
   readonly port: number;
+  /** By which the load connects; prepared Avro frames when not given. */
+  readonly wire?: Wire;
+  /** PEM file of the authority that signed the path's certificates. */
+  readonly truststore?: string;
   readonly agents: readonly Running[];
   /** Events that left the last channel, by its own counter. */
   delivered(): Promise<number>;
@@ -22,13 +29,18 @@ export async function startBare(...args: readonly string[]): Promise<Path> {
   return { port, agents: [server], delivered: () => Promise.resolve(0), stop: () => server.stop() };
 }
 
-/** `tiers` agents chained by Avro, each with a channel of the type; the last ends in a null sink. */
+/**
+ * `tiers` agents chained by a wire, each with a channel of the type; the last ends in a null sink.
+ * With a wire named the load goes through that wire's client, else it is prepared Avro frames.
+ */
 export async function startAgents(
   tiers: 1 | 2,
   channel: ChannelType,
   batch: number,
+  wire?: Wire,
 ): Promise<Path> {
   const directory = await mkdtemp(join(tmpdir(), "millrace-bench-"));
+  const stores = wire === "avro-tls" ? await writeTestStores(directory) : undefined;
   const agents: Running[] = [];
   const ports: number[] = [];
   const monitors: number[] = [];
@@ -46,6 +58,7 @@ export async function startAgents(
         ports[tier + 1],
         join(directory, `channel-${tier}`),
         batch,
+        wireLines(wire ?? "avro", stores),
       ),
     );
     const agent = startNode([
@@ -64,6 +77,8 @@ export async function startAgents(
   const last = monitors.at(-1) as number;
   return {
     port: ports[0] as number,
+    ...(wire === undefined ? {} : { wire }),
+    ...(stores === undefined ? {} : { truststore: stores.trust.pem }),
     agents,
     async delivered() {
       const response = await fetch(`http://127.0.0.1:${last}/metrics`);
@@ -77,22 +92,52 @@ export async function startAgents(
   };
 }
 
+interface WireLines {
+  readonly type: string;
+  readonly source: readonly string[];
+  readonly sink: readonly string[];
+}
+
+/** The type of sources and sinks, and what each needs beside where it listens or sends to. */
+function wireLines(
+  wire: Wire,
+  stores: Awaited<ReturnType<typeof writeTestStores>> | undefined,
+): WireLines {
+  if (wire === "avro-deflate") {
+    const lines = ["compression-type = deflate"];
+    return { type: "avro", source: lines, sink: lines };
+  }
+  if (stores === undefined) return { type: wire, source: [], sink: [] };
+  return {
+    type: "avro",
+    source: [
+      "ssl = true",
+      "keystore-type = PEM",
+      `keystore = ${stores.server.pem}`,
+      `keystore-key = ${stores.server.keyPem}`,
+    ],
+    sink: ["ssl = true", "truststore-type = PEM", `truststore = ${stores.trust.pem}`],
+  };
+}
+
 function agentConf(
   channel: ChannelType,
   port: number,
   next: number | undefined,
   directory: string,
   batch: number,
+  { type, source, sink }: WireLines,
 ): string {
   const sinkBatch = Math.max(batch, 100);
   const lines = [
     "a1.sources = r1",
     "a1.channels = c1",
     "a1.sinks = k1",
-    "a1.sources.r1.type = avro",
+    `a1.sources.r1.type = ${type}`,
     "a1.sources.r1.channels = c1",
     "a1.sources.r1.bind = 127.0.0.1",
     `a1.sources.r1.port = ${port}`,
+    ...source.map((line) => `a1.sources.r1.${line}`),
     `a1.channels.c1.type = ${channel}`,
     "a1.channels.c1.capacity = 1000000",
     "a1.channels.c1.byteCapacity = 268435456",
@@ -106,10 +151,11 @@ function agentConf(
           "a1.sinks.k1.logEveryNEvents = 1000000000",
         ]
       : [
-          "a1.sinks.k1.type = avro",
+          `a1.sinks.k1.type = ${type}`,
           "a1.sinks.k1.hostname = 127.0.0.1",
           `a1.sinks.k1.port = ${next}`,
           `a1.sinks.k1.batch-size = ${sinkBatch}`,
+          ...sink.map((line) => `a1.sinks.k1.${line}`),
         ]),
   ];
   return `${lines.join("\n")}\n`;

@@ -7,12 +7,22 @@ export interface Sample {
   readonly residentMiB?: number;
 }
 
+/** Each wire is compared with plain Avro under the same load. */
+const avroByClient = "client -> avro -> memory -> null";
+const avroRelayByClient = "client -> two tiers of avro";
+
 const comparedWith: Record<string, string> = {
   "avro -> memory -> null": "bare frame-and-count",
   "two tiers, memory": "bare frame-and-count",
   "avro -> file -> null": "bare write + fdatasync",
   "two tiers, file": "bare write + fdatasync",
   "file channel put": "bare write + fdatasync",
+  ...Object.fromEntries(
+    ["avro-tls", "avro-deflate", "thrift", "grpc"].flatMap((wire) => [
+      [`client -> ${wire} -> memory -> null`, avroByClient],
+      [`client -> two tiers of ${wire}`, avroRelayByClient],
+    ]),
+  ),
 };
 
 /** The table of medians, as Markdown. Ratios are made within a round, then their median taken. */
