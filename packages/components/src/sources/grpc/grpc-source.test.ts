@@ -104,5 +104,8 @@ test("one connection over maxConnections is refused and counted", async (t) => {
   const client = await clientOf(t, source.port);
   await assert.rejects(clientOf(t, source.port), { code: "RPC_CONNECT_FAILED" });
   await client.appendBatch(numberedBatch(1, 1));
-  assert.ok((context.metrics.value("millrace_source_refused_connections_total") ?? 0) >= 1);
+  assert.ok(
+    (context.metrics.value("millrace_source_refused_connections_total", { reason: "limit" }) ??
+      0) >= 1,
+  );
 });
