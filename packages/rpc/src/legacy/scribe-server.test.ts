@@ -79,7 +79,7 @@ async function peerOf(test: TestContext, port: number) {
   socket.on("data", (chunk) => {
     decoder.push(chunk);
     for (let m = decoder.next(); m !== undefined; m = decoder.next()) {
-      replies.push(m.toString("hex"));
+      replies.push(m.bytes.toString("hex", m.start));
     }
   });
   return {

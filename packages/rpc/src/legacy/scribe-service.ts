@@ -11,9 +11,16 @@ import type { EventBatch } from "@millrace/core";
 import { EventBatchBuilder, toMillraceError } from "@millrace/core";
 import { BinaryReader, binaryWriter, writeOldHead } from "../thrift/binary.ts";
 import { frame } from "../thrift/call.ts";
+import type { FramedMessage } from "../thrift/frame.ts";
 import type { FramedService, Request } from "../thrift/framed-service.ts";
 import { exceptionTypes, messageTypes, types } from "../thrift/protocol.ts";
-import { assertAllRead, malformed, type MessageHead, skipValue } from "../thrift/reader.ts";
+import {
+  assertAllRead,
+  malformed,
+  type MessageHead,
+  shifted,
+  skipValue,
+} from "../thrift/reader.ts";
 import { unknownMethodText } from "../thrift/server-session.ts";
 import { messageBytesMore } from "../thrift/writer.ts";
 
@@ -27,13 +34,13 @@ export const scribeService: FramedService = {
   failure: ({ head }) => encodeCode(head, "TRY_LATER"),
 };
 
-function readRequest(message: Buffer): Request {
+function readRequest({ bytes, start }: FramedMessage): Request {
   let head: MessageHead | undefined;
   try {
-    const reader = new BinaryReader(message);
+    const reader = new BinaryReader(bytes, start);
     head = reader.readHead();
     const { name, type } = head;
-    if (type !== messageTypes.call) throw malformed(`a message of type ${type} for a call`, 0);
+    if (type !== messageTypes.call) throw malformed(`a message of type ${type} for a call`, start);
     if (name !== "Log") {
       const text = unknownMethodText(name);
       const reply = encodeException(head, exceptionTypes.unknownMethod, text);
@@ -47,7 +54,7 @@ function readRequest(message: Buffer): Request {
     }
     return { kind: "call", head, message: "appendBatch", batch };
   } catch (thrown) {
-    const error = toMillraceError(thrown, "CALL_MALFORMED");
+    const error = toMillraceError(shifted(thrown, start), "CALL_MALFORMED");
     const text = `${error.code}: ${error.message}`;
     const reply = head && encodeException(head, exceptionTypes.protocolError, text);
     return { kind: "broken", reply, error };

@@ -1,5 +1,5 @@
 /** Flume 0.9's Thrift wire, written by the `thrift` library. */
-import type { MillraceError} from "@millrace/core";
+import type { MillraceError } from "@millrace/core";
 import { type EventBatch, systemClock } from "@millrace/core";
 import { createCollectingLog, createFakeClock, settle, waitFor, within } from "@millrace/testing";
 import assert from "node:assert/strict";

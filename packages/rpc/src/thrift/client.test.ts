@@ -60,7 +60,7 @@ async function rawServer(test: TestContext, answer: (head: MessageHead, socket: 
     socket.on("data", (chunk) => {
       decoder.push(chunk);
       for (let m = decoder.next(); m !== undefined; m = decoder.next()) {
-        answer(createReader("compact", m).readHead(), socket);
+        answer(createReader("compact", m.bytes, m.start).readHead(), socket);
       }
     });
   });

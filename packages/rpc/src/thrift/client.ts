@@ -155,7 +155,7 @@ class Client implements EventClient {
       while (this.#state === "open") {
         const message = this.#decoder.next();
         if (message === undefined) return;
-        this.#reply(message);
+        this.#reply(message.bytes.subarray(message.start));
       }
     } catch (thrown) {
       const error = toMillraceError(thrown);

@@ -6,12 +6,25 @@
 import { MillraceError } from "@millrace/core";
 
 const noBytes = Buffer.alloc(0);
-const bufferBytesFirst = 64 * 1024;
+const slabBytesFirst = 64 * 1024;
 
 /**
- * Puts frames together from the chunks of a socket. A frame that lies whole in a chunk is a view
- * of it; another is copied together, into a buffer that grows as bytes arrive, never by a number
- * alone. Work is linear in bytes. What `next` returns is for reading at once: it is nobody's slab.
+ * A message as it came: `bytes` from `start` on, in a slab of its own. In front of it lie as many
+ * bytes as `slackOf` says, so that its events can be written over it (read-events.ts).
+ */
+export interface FramedMessage {
+  readonly bytes: Buffer;
+  readonly start: number;
+}
+
+/** Room in front of a message of this length. */
+export function slackOf(length: number): number {
+  return length >>> 6;
+}
+
+/**
+ * Puts frames together from the chunks of a socket. Each byte is copied once, into a slab that grows
+ * as bytes arrive, never by a number alone. Work is linear in bytes.
  */
 export class FrameDecoder {
   readonly #maxFrameBytes: number;
@@ -21,7 +34,9 @@ export class FrameDecoder {
   /** The length that is cut by a chunk's end, and how many bytes of it there are. */
   #length = 0;
   #lengthBytes = 0;
-  #frame: Buffer = noBytes;
+  #slab: Buffer = noBytes;
+  /** Where the message begins in the slab, and how much of it is there. */
+  #start = 0;
   #used = 0;
   #inFrame = false;
   #previousBytes = 0;
@@ -48,10 +63,10 @@ export class FrameDecoder {
   }
 
   /**
-   * The message of the next frame that is there whole. Throws FRAME_MALFORMED or FRAME_TOO_LARGE,
+   * The next message that is there whole; the caller may write to its slab. Throws FRAME_MALFORMED or FRAME_TOO_LARGE,
    * and the same again when asked again: nothing behind a broken frame means anything.
    */
-  next(): Buffer | undefined {
+  next(): FramedMessage | undefined {
     if (this.#failure !== undefined) throw this.#failure;
     if (!this.#inFrame && !this.#readLength()) return undefined;
     return this.#readFrame();
@@ -88,38 +103,40 @@ export class FrameDecoder {
     throw this.#failure;
   }
 
-  #readFrame(): Buffer | undefined {
+  #readFrame(): FramedMessage | undefined {
     const length = this.#length;
-    if (this.#used === 0 && this.#hasBytes() && this.#chunk.length - this.#at >= length) {
-      const whole = this.#chunk.subarray(this.#at, this.#at + length);
-      this.#at += length;
-      return this.#finish(whole);
-    }
     while (this.#used < length) {
       if (!this.#hasBytes()) return undefined;
       const count = Math.min(length - this.#used, this.#chunk.length - this.#at);
       this.#reserve(this.#used + count);
-      this.#chunk.copy(this.#frame, this.#used, this.#at, this.#at + count);
+      this.#chunk.copy(this.#slab, this.#start + this.#used, this.#at, this.#at + count);
       this.#at += count;
       this.#used += count;
     }
-    return this.#finish(this.#frame.subarray(0, length));
+    return this.#finish();
   }
 
+  /** Makes room for `needed` bytes of the message, and the slack that so many need. */
   #reserve(needed: number): void {
-    if (needed <= this.#frame.length) return;
-    // A frame like the one before fits at once.
-    const size = Math.max(needed, this.#previousBytes, bufferBytesFirst, this.#frame.length * 2);
-    const grown = Buffer.allocUnsafeSlow(Math.min(size, this.#length));
-    this.#frame.copy(grown, 0, 0, this.#used);
-    this.#frame = grown;
+    if (needed <= this.#slab.length - this.#start) return;
+    // A message like the one before fits at once.
+    const size = Math.max(needed, this.#previousBytes, slabBytesFirst, this.#used * 2);
+    const room = Math.min(size, this.#length);
+    const start = slackOf(room);
+    // Small ones share pages as Node pools them: most are copied on by the channel anyway.
+    const grown = Buffer.allocUnsafe(start + room);
+    this.#slab.copy(grown, start, this.#start, this.#start + this.#used);
+    this.#slab = grown;
+    this.#start = start;
   }
 
-  #finish(message: Buffer): Buffer {
-    this.#previousBytes = message.length;
+  #finish(): FramedMessage {
+    const message = { bytes: this.#slab, start: this.#start };
+    this.#previousBytes = this.#used;
     this.#inFrame = false;
     this.#used = 0;
-    this.#frame = noBytes;
+    this.#slab = noBytes;
+    this.#start = 0;
     this.#frameCount++;
     return message;
   }

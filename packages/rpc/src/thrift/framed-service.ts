@@ -1,4 +1,5 @@
 import type { EventBatch, MillraceError } from "@millrace/core";
+import type { FramedMessage } from "./frame.ts";
 import type { MessageHead } from "./reader.ts";
 
 /** What is to be done with one message. */
@@ -22,8 +23,8 @@ export type CallRequest = Request & { readonly kind: "call" };
 
 /** A Thrift service over frames that takes events. Replies are whole frames. */
 export interface FramedService {
-  /** Reads one message of a client. Never throws. */
-  read(message: Buffer): Request;
+  /** Reads one message of a client; it may write to its slab. Never throws. */
+  read(message: FramedMessage): Request;
   answer(call: CallRequest, status: "OK" | "FAILED"): Buffer;
   /** The answer to a call whose handler threw. */
   failure(call: CallRequest, thrown: unknown): Buffer;

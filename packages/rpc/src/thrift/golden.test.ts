@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { decodeReply, encodeException, encodeStatus } from "./call.ts";
 import { encodeCall } from "./encode-call.ts";
 import { exceptionTypes, type ThriftMessageName, type ThriftProtocol } from "./protocol.ts";
-import { readRequest } from "./server-session.ts";
+import { readMessage } from "./test-library.test.ts";
 
 const one = EventBatch.fromEvents([{ headers: new Map([["k", "v"]]), body: Buffer.from("hello") }]);
 const bare = EventBatch.fromEvents([{ body: Buffer.from("hello") }]);
@@ -72,7 +72,7 @@ function bytesOf(hex: string): Buffer {
 for (const { what, protocol, name, batch, hex } of calls) {
   test(`${protocol}: ${what} is read and written as Java writes it`, () => {
     const message = bytesOf(hex);
-    const request = readRequest(protocol, message);
+    const request = readMessage(protocol, message);
     assert.ok(request.kind === "call");
     assert.deepEqual(request.head, { name, type: 1, sequence: 1 });
     assert.deepEqual(Buffer.concat(request.batch.gather()), Buffer.concat(batch.gather()));

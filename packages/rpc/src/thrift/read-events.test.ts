@@ -4,8 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { encodeCall } from "./encode-call.ts";
 import { headersMax, nestingMax, type ThriftProtocol } from "./protocol.ts";
-import { readRequest } from "./server-session.ts";
-import { libraryFrame, writeAppendBatch } from "./test-library.test.ts";
+import { libraryFrame, readMessage, writeAppendBatch } from "./test-library.test.ts";
 
 const protocols: readonly ThriftProtocol[] = ["compact", "binary"];
 const compactHead = "8221 01 06 617070656e64";
@@ -14,7 +13,7 @@ const binaryHead = "80010001 00000006 617070656e64 00000001";
 function read(protocol: ThriftProtocol, message: Buffer | string): EventBatch {
   const bytes =
     typeof message === "string" ? Buffer.from(message.replaceAll(" ", ""), "hex") : message;
-  const request = readRequest(protocol, bytes);
+  const request = readMessage(protocol, bytes);
   if (request.kind !== "call") throw request.error;
   return request.batch;
 }

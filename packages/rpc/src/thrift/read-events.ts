@@ -1,10 +1,10 @@
 /**
- * Turns a Thrift request into a batch. What stands behind the message's head is copied once, to the
- * end of a new slab, and read there; from the slab's start on each event is written as Avro has it.
- * No string is decoded: the two forms differ in their lengths only.
+ * Turns a Thrift request into a batch, in its own slab: behind what is read of the message each
+ * event is written as Avro has it. No string is decoded: the two forms differ in their lengths only.
  *
- *   | Avro's events | slack | Thrift's struct               |
- *   0          written    read                            end
+ *   | slack | Thrift's message                      |
+ *   | Avro's events |  ...  | not yet read          |
+ *   0            written   read                   end
  *
  * What is written never reaches what is not yet read: Thrift has at least as many bytes for an event
  * as Avro, but for lengths where Avro has one more. Those are of 64 bytes or entries and more, each
@@ -13,6 +13,7 @@
 import { EventBatch, writeLong } from "@millrace/core";
 import assert from "node:assert/strict";
 import { createReader } from "./create-reader.ts";
+import { slackOf } from "./frame.ts";
 import { HeaderSpans } from "./header-spans.ts";
 import { moveBytes } from "./move-bytes.ts";
 import {
@@ -24,7 +25,7 @@ import {
   type ThriftProtocol,
   types,
 } from "./protocol.ts";
-import { assertAllRead, malformed, shifted, skipValue, type ThriftReader } from "./reader.ts";
+import { assertAllRead, malformed, skipValue, type ThriftReader } from "./reader.ts";
 
 /** Of a slab at most one part in this many is left unused; else the events are copied out of it. */
 const unusedShare = 8;
@@ -33,24 +34,18 @@ const unusedShare = 8;
 const eventBytesMin = 5;
 
 /**
- * The events of a call whose head ends at `start`. Throws CALL_MALFORMED for anything that is not
- * Flume's call to its very end: nothing of it is returned then.
+ * The events of a call whose head ends at `at`. They are written over the message, from the slab's
+ * start on. Throws CALL_MALFORMED for anything that is not Flume's call to its very end: nothing of
+ * it is returned then.
  */
 export function readEvents(
   protocol: ThriftProtocol,
   name: ThriftMessageName,
-  message: Buffer,
-  start: number,
+  slab: Buffer,
+  at: number,
 ): EventBatch {
-  const length = message.length - start;
-  const slack = length >>> 6;
-  const slab = Buffer.allocUnsafe(slack + length);
-  message.copy(slab, slack, start);
-  try {
-    return readArguments(createReader(protocol, slab, slack), name);
-  } catch (thrown) {
-    throw shifted(thrown, slack - start);
-  }
+  assert(at >= slackOf(slab.length - at), "there is room for what Avro has more");
+  return readArguments(createReader(protocol, slab, at), name);
 }
 
 function readArguments(reader: ThriftReader, name: ThriftMessageName): EventBatch {

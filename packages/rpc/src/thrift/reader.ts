@@ -48,7 +48,7 @@ export function malformed(what: string, at: number): MillraceError {
   return new MillraceError("CALL_MALFORMED", `${what} at byte ${at}`, { context: { what, at } });
 }
 
-/** The same error for a reader whose bytes stand `by` behind where they stood in the message. */
+/** The same error, with its position in the message for one in a slab, where it begins at `by`. */
 export function shifted(thrown: unknown, by: number): unknown {
   if (!(thrown instanceof MillraceError)) return thrown;
   const { what, at } = thrown.context;

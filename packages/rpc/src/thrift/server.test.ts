@@ -57,7 +57,7 @@ async function rawPeer(test: TestContext, port: number, protocol: ThriftProtocol
   socket.on("data", (chunk) => {
     decoder.push(chunk);
     for (let m = decoder.next(); m !== undefined; m = decoder.next()) {
-      replies.push(decodeReply(protocol, m));
+      replies.push(decodeReply(protocol, m.bytes.subarray(m.start)));
     }
   });
   socket.on("error", () => {});
@@ -248,11 +248,11 @@ test("a peer that does not read its replies is not read either", async (t) => {
   });
   const peer = await rawPeer(t, server.port);
   peer.socket.pause();
-  // 30 MB of replies: several times what the sockets' own buffers hold.
+  // 18 MB of replies: several times what the sockets' own buffers hold.
   const name = "n".repeat(120);
   const call = Buffer.concat([Buffer.from([0x82, 0x21, 1, name.length]), Buffer.from(name)]);
   const framed = Buffer.concat([Buffer.from([0, 0, 0, call.length]), call]);
-  const sent = 100_000;
+  const sent = 60_000;
   peer.socket.write(Buffer.concat(new Array<Buffer>(sent).fill(framed)));
   peer.call(events("last"));
   let before = -1;

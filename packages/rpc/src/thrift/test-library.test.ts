@@ -4,7 +4,17 @@ import { once } from "node:events";
 import type { AddressInfo, Server } from "node:net";
 import type { TestContext } from "node:test";
 import thrift from "thrift";
+import type { Request } from "./framed-service.ts";
+import { slackOf } from "./frame.ts";
 import { statuses, type ThriftProtocol, type ThriftStatus } from "./protocol.ts";
+
+import { readRequest } from "./server-session.ts";
+
+/** Reads a message as a server does that got it in a frame. */
+export function readMessage(protocol: ThriftProtocol, message: Buffer): Request {
+  const start = slackOf(message.length);
+  return readRequest(protocol, Buffer.concat([Buffer.alloc(start), message]), start);
+}
 
 const { Thrift, TBinaryProtocol, TCompactProtocol, TFramedTransport } = thrift;
 const { Type, MessageType } = Thrift;
