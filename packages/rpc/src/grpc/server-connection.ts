@@ -63,6 +63,7 @@ export class GrpcServerConnection implements ServerConnection {
   #malformedLogged = false;
   #pingedAtMs: number | undefined;
   #heardAtMs: number;
+  #drainingSinceMs = 0;
 
   constructor(socket: Duplex, peer: string, shared: ConnectionShared) {
     this.#socket = socket;
@@ -103,6 +104,7 @@ export class GrpcServerConnection implements ServerConnection {
   drain(): void {
     if (this.#state !== "open") return;
     this.#state = "draining";
+    this.#drainingSinceMs = this.#shared.clock.monotonic();
     for (const stream of this.#streams) stream.drain();
     this.#session.close();
     this.#closeWhenDone();
@@ -114,8 +116,13 @@ export class GrpcServerConnection implements ServerConnection {
   }
 
   sweep(nowMs: number): void {
-    if (this.#state !== "open") return;
     const { messageTimeoutMs, idleTimeoutMs } = this.#shared.limits;
+    if (this.#state === "draining") {
+      // Who does not read its Acks does not get to the end of its streams either.
+      const busy = [...this.#streams].some((stream) => stream.busy);
+      if (!busy && nowMs - this.#drainingSinceMs >= messageTimeoutMs) this.destroy();
+    }
+    if (this.#state !== "open") return;
     if (!this.#greeted && nowMs - this.#sinceMs >= messageTimeoutMs) {
       this.#countMalformed(
         new MillraceError(

@@ -543,6 +543,27 @@ test("a client that reads no Acks is read no further, and the others go on", asy
   await waitFor("the other's Ack", () => other.acks().length === 1);
 });
 
+test("an idle client that reads nothing is cut when it does not go", async (t) => {
+  const clock = createFakeClock();
+  const { port, server } = await listening(t, {
+    clock,
+    limits: { messageTimeoutMs: 4000, idleTimeoutMs: 20_000 },
+  });
+  const session = connect(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 0 } });
+  session.on("error", () => {});
+  t.after(() => session.destroy());
+  const { send, headers } = deliver(session);
+  await headers;
+  send(1, numberedBatch(1, 1));
+  await clock.advance(21_000);
+  await clock.advance(1000);
+  assert.equal(server.connectionCount, 1);
+  await waitFor("the connection to be cut", async () => {
+    await clock.advance(1000);
+    return server.connectionCount === 0;
+  });
+});
+
 test("streams over the limit of a connection are refused, and the others go on", async (t) => {
   const { port, server } = await listening(t);
   const other = deliver(await sessionTo(t, port));
