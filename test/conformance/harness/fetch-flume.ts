@@ -53,9 +53,9 @@ export async function findFlume(
   return { version, classPath: `${classes}:${jars}` };
 }
 
-function giveUp(test: TestContext, reason: string): undefined {
+function giveUp(context: TestContext, reason: string): undefined {
   if (mustRun()) throw new Error(reason);
-  test.skip(reason);
+  context.skip(reason);
   return undefined;
 }
 
