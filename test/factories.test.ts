@@ -10,9 +10,10 @@ import { test, type TestContext } from "node:test";
 
 /** The component of its own example, under the name that is given instead of its type. */
 async function configured(t: TestContext, entry: RegistryEntry, name: string) {
-  const { example, type, kind } = await entry.load();
+  const { example, type, kind, aliases } = await entry.load();
   const file = join(await tempDirectory(t), "flume.conf");
-  const line = new RegExp(`^(a1\\.${kind}s\\.\\w+\\.type = )${type}$`, "im");
+  const names = [type, ...aliases].map((one) => one.replaceAll(".", "\\.")).join("|");
+  const line = new RegExp(`^(a1\\.${kind}s\\.\\w+\\.type = )(?:${names})$`, "im");
   assert.match(example, line, `${kind} ${type} is in its example`);
   // As in Flume, a replacement's $ is a name's own.
   await writeFile(

@@ -22,12 +22,12 @@ export function installedConsul(): string | undefined {
 }
 
 /** For a test: the binary, or undefined when the test is marked as skipped; fails where all must run. */
-export function findConsul(test: TestContext): string | undefined {
+export function findConsul(context: TestContext): string | undefined {
   const binary = installedConsul();
   if (binary !== undefined) return binary;
   const reason = `a real Consul is not tested: ${whyNot() ?? "it is not built; npm run test:consul builds it"}`;
   if (mustRun()) throw new Error(reason);
-  test.skip(reason);
+  context.skip(reason);
   return undefined;
 }
 
