@@ -5,6 +5,7 @@ import {
   createNumberedWriter,
   createOracle,
   createSeededRandom,
+  freePort,
   projectRoot,
   tempDirectory,
   waitFor,
@@ -15,7 +16,6 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { findConsul } from "./harness/consul-binary.ts";
 import { createConsulServer } from "./harness/consul-server.ts";
-import { stablePort } from "./harness/stable-port.ts";
 
 const patienceMs = 60_000;
 const configuration = (name: string): string =>
@@ -33,7 +33,7 @@ async function createCollector(
 ): Promise<{ agent: AgentProcess; port: number; out: string }> {
   const out = join(folder, name, "out");
   await mkdir(out, { recursive: true });
-  const port = await stablePort();
+  const port = await freePort();
   const agent = await createAgentProcess(t, {
     name: "collector",
     configFile: configuration("collector"),

@@ -1,8 +1,7 @@
-import { type Child, startChild, tempDirectory, waitFor } from "@millrace/testing";
+import { type Child, freePort, startChild, tempDirectory, waitFor } from "@millrace/testing";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import { stablePort } from "./stable-port.ts";
 
 /** A Consul server of its own for one test, on loopback. */
 export interface ConsulServer {
@@ -38,7 +37,7 @@ export async function createConsulServer(
   options: ConsulServerOptions = {},
 ): Promise<ConsulServer> {
   const folder = await tempDirectory(test);
-  const [http, server, serf] = [await stablePort(), await stablePort(), await stablePort()];
+  const [http, server, serf] = [await freePort(), await freePort(), await freePort()];
   const address = `127.0.0.1:${http}`;
   const lives: Child[] = [];
   // What is not needed does not listen, and nothing outside this machine is asked.

@@ -1,11 +1,28 @@
-import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { systemRandom } from "@millrace/core";
+import { createServer } from "node:net";
 
-/** A port of this machine that nobody listens on now. */
+const attemptsMax = 1000;
+
+/**
+ * A port of this machine that nobody listens on now and that no outgoing connection is given: below
+ * 32768, where Linux's local ports begin. So it is still free when what listened there starts anew.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const port = 20_000 + systemRandom.integer(12_000);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`none of ${attemptsMax} ports tried is free`);
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const listening = new Promise<boolean>((resolve) => {
+    server.once("listening", () => resolve(true));
+    server.once("error", () => resolve(false));
+  });
+  server.listen(port, "127.0.0.1");
+  if (!(await listening)) return false;
   await new Promise((resolve) => server.close(resolve));
-  return port;
+  return true;
 }
