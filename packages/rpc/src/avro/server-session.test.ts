@@ -260,7 +260,7 @@ test("random damage to a first and a second call gives a call, an answer or FRAM
     decoder.push(Buffer.concat(encodeCall(1, opening, "appendBatch", batch)));
   }
   const calls = [decoder.next() as Message, decoder.next() as Message];
-  const seen = { call: 0, answer: 0, thrown: 0 };
+  const seen = { call: 0, answer: 0, broken: 0, thrown: 0 };
   fc.assert(
     fc.property(
       fc.nat(1),

@@ -1,46 +1,73 @@
-import { type Cursor, type EventBatch, MillraceError, toMillraceError } from "@millrace/core";
+import { type Cursor, MillraceError, toMillraceError } from "@millrace/core";
+import { defaultEventServerLimits } from "../wire/event-server.ts";
+import type { WireCall, WireRequest, WireSession } from "../wire/wire-session.ts";
 import {
-  type AvroMessageName,
   encodeError,
   encodeHandshakeOnly,
+  encodeStatus,
   readEvents,
   readRequestName,
 } from "./call.ts";
-import type { Message } from "./frame.ts";
-import { type ClientRegistry, decodeHandshakeRequest } from "./handshake.ts";
+import { FrameDecoder, type Message } from "./frame.ts";
+import { type ClientRegistry, decodeHandshakeRequest, handshakeBoth } from "./handshake.ts";
 
-/** What is to be done with one message: answer it, or process its events and then answer. */
-export type Request =
-  | {
-      readonly kind: "call";
-      readonly serial: number;
-      readonly name: AvroMessageName;
-      readonly batch: EventBatch;
-      /** Opens the reply. */
-      readonly handshake: Buffer;
-    }
-  | {
-      readonly kind: "answer";
-      readonly reply: Buffer;
-      /** Set when the message could not be understood. */
-      readonly error: MillraceError | undefined;
-    };
+export interface AvroCall extends WireCall {
+  readonly serial: number;
+  /** Opens the reply. */
+  readonly handshake: Buffer;
+}
+export type Request = WireRequest<AvroCall>;
 
 const noHandshake = Buffer.alloc(0);
 
-/** What a server knows of one connection: whether its peer has introduced itself, and as what. */
-export class AvroServerSession {
+/**
+ * What a server knows of one connection: what has arrived of the next message, whether its peer has
+ * introduced itself, and as what. Replies carry their request's number and may overtake.
+ */
+export class AvroServerSession implements WireSession<AvroCall> {
+  readonly repliesInOrder = false;
   readonly #clients: ClientRegistry;
+  readonly #decoder: FrameDecoder;
   #connected = false;
   #problem: string | undefined;
 
-  constructor(clients: ClientRegistry) {
+  constructor(
+    clients: ClientRegistry,
+    maxFrameBytes: number = defaultEventServerLimits.maxFrameBytes,
+  ) {
     this.#clients = clients;
+    this.#decoder = new FrameDecoder(maxFrameBytes);
   }
 
-  /** Whether the handshake is done. */
-  get connected(): boolean {
-    return this.#connected;
+  get partial(): boolean {
+    return this.#decoder.partial;
+  }
+
+  push(chunk: Buffer): void {
+    this.#decoder.push(chunk);
+  }
+
+  next(): Request | undefined {
+    const message = this.#decoder.next();
+    return message && this.receive(message);
+  }
+
+  answer({ serial, handshake }: AvroCall, status: "OK" | "FAILED"): Buffer {
+    return encodeStatus(serial, handshake, status);
+  }
+
+  /** As Java Flume: a system error for append, FAILED for appendBatch. */
+  failure({ serial, handshake, message }: AvroCall, thrown: unknown): Buffer {
+    if (message === "appendBatch") return encodeStatus(serial, handshake, "FAILED");
+    const error = toMillraceError(thrown);
+    return encodeError(serial, handshake, `${error.code}: ${error.message}`);
+  }
+
+  /** A peer whose frames are right and only too large can be told. It may not have been greeted. */
+  farewell(error: MillraceError): Buffer | undefined {
+    if (error.code !== "FRAME_TOO_LARGE") return undefined;
+    const handshake = this.#connected ? noHandshake : handshakeBoth;
+    return encodeError(this.#decoder.serial, handshake, `${error.code}: ${error.message}`);
   }
 
   /**
@@ -75,7 +102,8 @@ export class AvroServerSession {
       if (this.#problem !== undefined) {
         throw new MillraceError("CALL_MALFORMED", `not Flume's protocol: ${this.#problem}`);
       }
-      return { kind: "call", serial, name, batch: readEvents(name, bytes, cursor), handshake };
+      const batch = readEvents(name, bytes, cursor);
+      return { kind: "call", serial, message: name, batch, handshake };
     } catch (thrown) {
       const error = toMillraceError(thrown, "CALL_MALFORMED");
       return {

@@ -1,23 +1,21 @@
 import { createConnectionServer } from "../tcp/connection-server.ts";
-import {
-  defaultEventServerLimits,
-  type EventServer,
-  type EventServerOptions,
-} from "../wire/event-server.ts";
+import type { EventServer, EventServerOptions } from "../wire/event-server.ts";
+import { RequestConnection, sharedBy } from "../wire/request-connection.ts";
 import { ClientRegistry } from "./handshake.ts";
-import { AvroServerConnection, type ConnectionShared } from "./server-connection.ts";
+import { AvroServerSession } from "./server-session.ts";
 
 /**
  * Takes events as Java Flume's Avro source does. What the handler throws is answered with a system
  * error for `append`, FAILED for `appendBatch`.
  */
 export function createAvroServer(options: EventServerOptions): EventServer {
-  const { handler, observer = {}, clock, log } = options;
-  const limits = { ...defaultEventServerLimits, ...options.limits };
   const clients = new ClientRegistry();
-  const shared: ConnectionShared = { handler, limits, observer, clock, log, clients };
+  const shared = sharedBy(options);
   return createConnectionServer({
     ...options,
-    serve: (stream, peer) => new AvroServerConnection(stream, peer, shared),
+    serve: (stream, peer) => {
+      const session = new AvroServerSession(clients, shared.limits.maxFrameBytes);
+      return new RequestConnection(stream, peer, session, shared);
+    },
   });
 }

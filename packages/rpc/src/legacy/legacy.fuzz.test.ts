@@ -133,7 +133,7 @@ const readers: readonly {
     read(bytes) {
       const request = scribeService.read({ bytes, start: 0 });
       if (request.kind !== "call") {
-        assert.equal(request.error.code, "CALL_MALFORMED", request.error.stack);
+        assert.equal(request.error?.code, "CALL_MALFORMED", request.error?.stack);
         assert.equal(request.error.cause, undefined);
         return false;
       }

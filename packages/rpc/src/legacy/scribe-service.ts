@@ -44,13 +44,13 @@ function readRequest({ bytes, start }: FramedMessage): Request {
     if (name !== "Log") {
       const text = unknownMethodText(name);
       const reply = encodeException(head, exceptionTypes.unknownMethod, text);
-      return { kind: "refused", reply, error: malformed(text, 0) };
+      return { kind: "answer", reply, error: malformed(text, 0) };
     }
     const batch = readArguments(reader);
     if (batch === undefined) {
       // As Flume, which means the client to send it again.
       const error = malformed("a Log without messages", reader.at);
-      return { kind: "refused", reply: encodeCode(head, "TRY_LATER"), error };
+      return { kind: "answer", reply: encodeCode(head, "TRY_LATER"), error };
     }
     return { kind: "call", head, message: "appendBatch", batch };
   } catch (thrown) {

@@ -17,8 +17,8 @@ function readHostile(protocol: ThriftProtocol, message: Buffer): boolean {
   const request = readMessage(protocol, message);
   if (request.kind !== "call") {
     // A cause would be a mistake of ours that was wrapped.
+    assert.equal(request.error?.code, "CALL_MALFORMED", request.error?.stack);
     assert.equal(request.error.cause, undefined);
-    assert.equal(request.error.code, "CALL_MALFORMED", request.error.stack);
     return false;
   }
   const { batch } = request;

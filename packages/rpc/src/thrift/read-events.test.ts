@@ -14,7 +14,7 @@ function read(protocol: ThriftProtocol, message: Buffer | string): EventBatch {
   const bytes =
     typeof message === "string" ? Buffer.from(message.replaceAll(" ", ""), "hex") : message;
   const request = readMessage(protocol, bytes);
-  if (request.kind !== "call") throw request.error;
+  if (request.kind !== "call") throw request.error ?? new Error("answered without an error");
   return request.batch;
 }
 

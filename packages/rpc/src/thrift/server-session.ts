@@ -30,7 +30,7 @@ export function readRequest(protocol: ThriftProtocol, slab: Buffer, start: numbe
     if (name !== "append" && name !== "appendBatch") {
       const text = unknownMethodText(name);
       const reply = encodeException(protocol, head, exceptionTypes.unknownMethod, text);
-      return { kind: "refused", reply, error: malformed(text, 0) };
+      return { kind: "answer", reply, error: malformed(text, 0) };
     }
     const batch = readEvents(protocol, name, slab, reader.at);
     return { kind: "call", head, message: name, batch };

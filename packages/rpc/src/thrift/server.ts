@@ -1,11 +1,8 @@
 import { createConnectionServer } from "../tcp/connection-server.ts";
-import {
-  defaultEventServerLimits,
-  type EventServer,
-  type EventServerOptions,
-} from "../wire/event-server.ts";
+import type { EventServer, EventServerOptions } from "../wire/event-server.ts";
+import { RequestConnection, sharedBy } from "../wire/request-connection.ts";
+import { createFramedSession, type FramedService } from "./framed-service.ts";
 import type { ThriftProtocol } from "./protocol.ts";
-import { type ConnectionShared, FramedServerConnection } from "./server-connection.ts";
 import { createFlumeService } from "./server-session.ts";
 
 export interface ThriftServerOptions extends EventServerOptions {
@@ -18,12 +15,20 @@ export interface ThriftServerOptions extends EventServerOptions {
  * that the handler throws is answered with FAILED, anything else as an internal error.
  */
 export function createThriftServer(options: ThriftServerOptions): EventServer {
-  const { protocol, handler, observer = {}, clock, log } = options;
-  const limits = { ...defaultEventServerLimits, ...options.limits };
-  const service = createFlumeService(protocol);
-  const shared: ConnectionShared = { service, handler, limits, observer, clock, log };
+  return createFramedServer(createFlumeService(options.protocol), options);
+}
+
+/** Serves a framed Thrift service. */
+export function createFramedServer(
+  service: FramedService,
+  options: EventServerOptions,
+): EventServer {
+  const shared = sharedBy(options);
   return createConnectionServer({
     ...options,
-    serve: (stream, peer) => new FramedServerConnection(stream, peer, shared),
+    serve: (stream, peer) => {
+      const session = createFramedSession(service, shared.limits.maxFrameBytes);
+      return new RequestConnection(stream, peer, session, shared);
+    },
   });
 }

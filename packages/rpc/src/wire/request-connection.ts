@@ -1,62 +1,75 @@
 import { type Clock, type Log, MillraceError, toMillraceError } from "@millrace/core";
 import type { Duplex } from "node:stream";
 import type { ServerConnection } from "../tcp/connection-server.ts";
-import type { EventHandler, EventServerLimits, EventServerObserver } from "../wire/event-server.ts";
-import { encodeError, encodeStatus } from "./call.ts";
-import { FrameDecoder } from "./frame.ts";
-import { type ClientRegistry, handshakeBoth } from "./handshake.ts";
-import { AvroServerSession, type Request } from "./server-session.ts";
+import {
+  defaultEventServerLimits,
+  type EventHandler,
+  type EventServerLimits,
+  type EventServerObserver,
+  type EventServerOptions,
+} from "./event-server.ts";
+import type { WireCall, WireRequest, WireSession } from "./wire-session.ts";
 
 /** What the connections of one server share. */
 export interface ConnectionShared {
   readonly handler: EventHandler;
   readonly limits: EventServerLimits;
   readonly observer: EventServerObserver;
-  readonly clients: ClientRegistry;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** A server's options with what is left open filled in. */
+export function sharedBy(options: EventServerOptions): ConnectionShared {
+  const { handler, observer = {}, clock, log } = options;
+  const limits = { ...defaultEventServerLimits, ...options.limits };
+  return { handler, limits, observer, clock, log };
 }
 
 /** How long a closed connection's last replies may travel before it is cut. */
 const lingerMs = 1000;
 
+/** A request that is in progress, or whose reply waits for its turn. */
+interface Pending {
+  reply: Buffer | undefined;
+}
+
 /**
- * One client's connection.
+ * One client's connection, on a wire of requests and replies.
  *
- *   socket -> decoder -> session -> handler, at most requestsInFlight at once -> reply
+ *   stream -> session -> handler, at most requestsInFlight at once -> session -> replies
  *
- * Past that many, or while the peer does not read its replies, the socket is not read: what the
- * kernel holds then is all that waits. Requests start in the order they came; replies may overtake.
+ * Past that many, or while the peer does not read its replies, the stream is not read: what the
+ * kernel holds then is all that waits. Requests start in the order they came; the session says
+ * whether their replies keep it.
  *
  *   open -> draining (nothing more starts, what is in progress is answered) -> closing -> closed
  */
-export class AvroServerConnection implements ServerConnection {
+export class RequestConnection<C extends WireCall> implements ServerConnection {
   readonly peer: string;
   readonly #stream: Duplex;
+  readonly #session: WireSession<C>;
   readonly #shared: ConnectionShared;
-  readonly #decoder: FrameDecoder;
-  readonly #session: AvroServerSession;
+  readonly #pending = new Set<Pending>();
   #state: "open" | "draining" | "closing" = "open";
-  #inFlight = 0;
   #pumping = false;
   #reading = true;
   #peerEnded = false;
   #activeAtMs: number;
   #messageSinceMs: number | undefined;
-  #lastReply: Buffer | undefined;
+  #farewell: Buffer | undefined;
   #malformedLogged = false;
 
-  constructor(stream: Duplex, peer: string, shared: ConnectionShared) {
+  constructor(stream: Duplex, peer: string, session: WireSession<C>, shared: ConnectionShared) {
     this.#stream = stream;
-    this.#shared = shared;
     this.peer = peer;
-    this.#decoder = new FrameDecoder(shared.limits.maxFrameBytes);
-    this.#session = new AvroServerSession(shared.clients);
+    this.#session = session;
+    this.#shared = shared;
     this.#activeAtMs = shared.clock.monotonic();
     stream.on("data", (chunk: Buffer) => {
       if (this.#state !== "open") return;
       this.#activeAtMs = shared.clock.monotonic();
-      this.#decoder.push(chunk);
+      session.push(chunk);
       this.#pump();
     });
     stream.on("drain", () => this.#pump());
@@ -72,7 +85,6 @@ export class AvroServerConnection implements ServerConnection {
     stream.on("error", () => {});
   }
 
-  /** Starts no further request; answers what is in progress; then closes. */
   drain(): void {
     if (this.#state !== "open") return;
     this.#state = "draining";
@@ -80,13 +92,11 @@ export class AvroServerConnection implements ServerConnection {
     this.#closeWhenAnswered();
   }
 
-  /** Cuts the connection; what is in progress is not answered. */
   destroy(): void {
     this.#state = "closing";
     this.#stream.destroy();
   }
 
-  /** Called now and then by the server: closes what has been silent, or slow, for too long. */
   sweep(nowMs: number): void {
     if (this.#state !== "open") return;
     const { messageTimeoutMs, idleTimeoutMs } = this.#shared.limits;
@@ -98,7 +108,7 @@ export class AvroServerConnection implements ServerConnection {
       return;
     }
     const idle = nowMs - this.#activeAtMs;
-    if (this.#inFlight === 0 && idleTimeoutMs > 0 && idle >= idleTimeoutMs) {
+    if (this.#pending.size === 0 && idleTimeoutMs > 0 && idle >= idleTimeoutMs) {
       this.#shared.log.info(`connection of ${this.peer} closed: idle for ${Math.round(idle)} ms`);
       this.drain();
     }
@@ -109,13 +119,15 @@ export class AvroServerConnection implements ServerConnection {
     this.#pumping = true;
     try {
       while (this.#mayStart()) {
-        const message = this.#decoder.next();
-        if (message === undefined) break;
+        const request = this.#session.next();
+        if (request === undefined) break;
         this.#messageSinceMs = undefined;
-        this.#start(this.#session.receive(message));
+        this.#start(request);
       }
-    } catch (error) {
-      this.#refuse(toMillraceError(error));
+    } catch (thrown) {
+      const error = toMillraceError(thrown);
+      this.#farewell = this.#session.farewell?.(error);
+      this.#refuse(error);
     } finally {
       this.#pumping = false;
     }
@@ -123,10 +135,10 @@ export class AvroServerConnection implements ServerConnection {
     const mayStart = this.#mayStart();
     this.#setReading(mayStart);
     // Time in which it is we who do not read is not held against the peer.
-    if (!mayStart || !this.#decoder.partial) this.#messageSinceMs = undefined;
+    if (!mayStart || !this.#session.partial) this.#messageSinceMs = undefined;
     else this.#messageSinceMs ??= this.#shared.clock.monotonic();
     if (this.#peerEnded && mayStart) {
-      if (this.#decoder.partial) {
+      if (this.#session.partial) {
         this.#shared.log.debug(
           `${this.peer} left in the middle of a message; nothing of it is kept`,
         );
@@ -138,7 +150,7 @@ export class AvroServerConnection implements ServerConnection {
   #mayStart(): boolean {
     return (
       this.#state === "open" &&
-      this.#inFlight < this.#shared.limits.requestsInFlight &&
+      this.#pending.size < this.#shared.limits.requestsInFlight &&
       !this.#stream.writableNeedDrain
     );
   }
@@ -150,41 +162,57 @@ export class AvroServerConnection implements ServerConnection {
     else this.#stream.pause();
   }
 
-  #start(request: Request): void {
-    if (request.kind === "answer") {
-      if (request.error !== undefined) this.#countMalformed(request.error);
-      this.#write(request.reply);
-      return;
+  #start(request: WireRequest<C>): void {
+    const pending: Pending = { reply: undefined };
+    switch (request.kind) {
+      case "call":
+        this.#pending.add(pending);
+        this.#process(request).then(
+          (status) => this.#answered(pending, this.#session.answer(request, status)),
+          (error: unknown) => this.#answered(pending, this.#failure(request, error)),
+        );
+        return;
+      case "answer":
+        if (request.error !== undefined) this.#countMalformed(request.error);
+        this.#pending.add(pending);
+        this.#reply(pending, request.reply);
+        return;
+      case "broken":
+        if (request.reply !== undefined) this.#farewell = request.reply;
+        this.#refuse(request.error);
     }
-    this.#inFlight++;
-    const { serial, name, handshake, batch } = request;
-    this.#process(name, batch).then(
-      (status) => this.#answer(encodeStatus(serial, handshake, status)),
-      (error: unknown) => this.#answer(this.#failure(request, error)),
-    );
   }
 
-  async #process(
-    message: "append" | "appendBatch",
-    batch: Parameters<EventHandler>[0],
-  ): Promise<"OK" | "FAILED"> {
+  async #process({ message, batch }: C): Promise<"OK" | "FAILED"> {
     return this.#shared.handler(batch, { message, peer: this.peer });
   }
 
-  /** As Java Flume: what a handler throws is a system error for append, FAILED for appendBatch. */
-  #failure({ serial, name, handshake }: Request & { kind: "call" }, thrown: unknown): Buffer {
+  #failure(call: C, thrown: unknown): Buffer {
     const error = toMillraceError(thrown);
-    this.#shared.log.error(`${name} of ${this.peer} failed: ${error.message}`, { error });
-    if (name === "appendBatch") return encodeStatus(serial, handshake, "FAILED");
-    return encodeError(serial, handshake, `${error.code}: ${error.message}`);
+    this.#shared.log.error(`${call.message} of ${this.peer} failed: ${error.message}`, { error });
+    return this.#session.failure(call, thrown);
   }
 
-  #answer(reply: Buffer): void {
-    this.#inFlight--;
+  #answered(pending: Pending, reply: Buffer): void {
     this.#activeAtMs = this.#shared.clock.monotonic();
-    this.#write(reply);
+    this.#reply(pending, reply);
     if (this.#state === "open") this.#pump();
     else this.#closeWhenAnswered();
+  }
+
+  /** Writes the reply, or keeps it until those before it are written. */
+  #reply(pending: Pending, reply: Buffer): void {
+    pending.reply = reply;
+    if (!this.#session.repliesInOrder) {
+      this.#pending.delete(pending);
+      this.#write(reply);
+      return;
+    }
+    for (const first of this.#pending) {
+      if (first.reply === undefined) return;
+      this.#pending.delete(first);
+      this.#write(first.reply);
+    }
   }
 
   #write(reply: Buffer): void {
@@ -205,19 +233,13 @@ export class AvroServerConnection implements ServerConnection {
   /** Closes for what the peer sent, once what it sent before is answered. */
   #refuse(error: MillraceError): void {
     this.#countMalformed(error);
-    // A peer whose frames are right and only too large can be told. It may not have been greeted.
-    if (error.code === "FRAME_TOO_LARGE") {
-      const handshake = this.#session.connected ? Buffer.alloc(0) : handshakeBoth;
-      const text = `${error.code}: ${error.message}`;
-      this.#lastReply = encodeError(this.#decoder.serial, handshake, text);
-    }
     this.drain();
   }
 
   #closeWhenAnswered(): void {
-    if (this.#state !== "draining" || this.#inFlight > 0) return;
+    if (this.#state !== "draining" || this.#pending.size > 0) return;
     this.#state = "closing";
-    if (this.#lastReply !== undefined) this.#write(this.#lastReply);
+    if (this.#farewell !== undefined) this.#write(this.#farewell);
     if (this.#peerEnded) {
       this.#endThenDestroy();
       return;
