@@ -1,4 +1,4 @@
-import { EventBatch, type MillraceError, systemClock } from "@millrace/core";
+import { EventBatch, type MillraceError, nodeFileSystem, systemClock } from "@millrace/core";
 import {
   createCollectingLog,
   createFakeClock,
@@ -245,6 +245,33 @@ test("zlib garbage closes its own connection, and is counted", async (t) => {
   await within("the close", closed);
   await waitFor("the count", () => malformed.length === 1);
   assert.equal(malformed[0]?.code, "FRAME_MALFORMED");
+  assert.match(malformed[0]?.message ?? "", /deflate stream is broken/);
+  await served();
+});
+
+test("zlib garbage while a handshake waits for its turn closes its own connection, and is counted", async (t) => {
+  let held: (() => void) | undefined;
+  let holding = false;
+  const files = {
+    ...nodeFileSystem,
+    async stat(path: string) {
+      if (holding) await new Promise<void>((resolve) => (held = resolve));
+      return nodeFileSystem.stat(path);
+    },
+  };
+  const { port, clock, served, malformed } = await setUp(t, "both", { files });
+  await clock.advance(5000);
+  holding = true;
+  const socket = await rawSocket(t, port);
+  const closed = once(socket, "close");
+  socket.resume();
+  socket.write(deflateSync(clientHello, { finishFlush: constants.Z_SYNC_FLUSH }));
+  await waitFor("its turn", () => held !== undefined);
+  socket.write(Buffer.alloc(50, 0xff));
+  await within("the close", closed);
+  holding = false;
+  held?.();
+  await waitFor("the count", () => malformed.length === 1);
   assert.match(malformed[0]?.message ?? "", /deflate stream is broken/);
   await served();
 });

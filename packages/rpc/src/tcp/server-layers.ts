@@ -62,6 +62,8 @@ export async function openServerLayers(
     found.push(layer);
     if (layer === "deflate") {
       stream = createDeflateStream(stream, serverDeflateLevel);
+      // It may break while a handshake waits for its turn and nobody listens.
+      stream.on("error", () => {});
       continue;
     }
     enter("turn");
@@ -69,6 +71,8 @@ export async function openServerLayers(
     try {
       if (stream.destroyed || context === undefined || tls === undefined) return undefined;
       const current = await context.current();
+      if (stream.errored instanceof MillraceError) throw stream.errored;
+      if (stream.destroyed) return undefined;
       enter("handshake");
       stream = await secureServerStream(stream, current, tls.clientAuth, alpnProtocols);
     } finally {
