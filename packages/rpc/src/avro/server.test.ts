@@ -3,13 +3,16 @@ import { createCollectingLog, createFakeClock, settle, waitFor, within } from "@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
+import { Duplex } from "node:stream";
 import { test, type TestContext } from "node:test";
 import { type AvroStatus, decodeReply, encodeCall, type Reply } from "./call.ts";
 import { createAvroClient } from "./client.ts";
 import { encodeMessage, FrameDecoder, type Message } from "./frame.ts";
-import { decodeHandshakeResponse, firstHandshake } from "./handshake.ts";
+import { ClientRegistry, decodeHandshakeResponse, firstHandshake } from "./handshake.ts";
 import type { EventServerOptions } from "../wire/event-server.ts";
+import { RequestConnection, sharedBy } from "../wire/request-connection.ts";
 import { createAvroServer } from "./server.ts";
+import { AvroServerSession } from "./server-session.ts";
 
 const never = new AbortController().signal;
 const now = AbortSignal.abort();
@@ -389,6 +392,28 @@ test("stop without start does nothing, and a server can start again after stop",
     log: createCollectingLog(),
     handler: async () => "OK",
   }).stop(never);
+});
+
+test("a peer that ends its side and does not read its reply is cut", async () => {
+  const clock = createFakeClock();
+  let calls = 0;
+  const handler = (): Promise<"OK"> => {
+    calls++;
+    return Promise.resolve("OK");
+  };
+  const shared = sharedBy({ host: "", port: 0, clock, log: silentLog, handler });
+  // Nothing that is written gets away.
+  const stream = new Duplex({ allowHalfOpen: true, read: () => {}, write: () => {} });
+  const session = new AvroServerSession(new ClientRegistry());
+  const connection = new RequestConnection(stream, "peer", session, shared);
+  for (const buffer of encodeCall(1, firstHandshake, "append", events("a"))) stream.push(buffer);
+  stream.push(null);
+  await waitFor("the reply", () => calls === 1 && stream.writableLength > 0);
+  await waitFor("the end", () => stream.writableEnded);
+  assert.equal(stream.destroyed, false);
+  await clock.advance(1000);
+  assert.equal(stream.destroyed, true);
+  connection.destroy();
 });
 
 test("one byte a second does not hold a connection for ever", async (t) => {

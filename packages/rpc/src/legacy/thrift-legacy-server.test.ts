@@ -291,6 +291,27 @@ for (const { name, bytes, code, says } of [
   });
 }
 
+test("a peer that does not read its answers is not read either, and is cut when it is to go", async (t) => {
+  const clock = createFakeClock();
+  const { server, log } = await serve(t, { clock, limits: { idleTimeoutMs: 20_000 } });
+  const { socket } = await connected(t, server.port);
+  socket.pause();
+  // 18 MB of answers: several times what the sockets' own buffers hold.
+  const call = libraryOgCall("n".repeat(120), 1);
+  socket.write(Buffer.concat(new Array<Buffer>(60_000).fill(call)));
+  let before = -1;
+  await waitFor("the server to stop reading", async () => {
+    before = socket.writableLength;
+    await settle(50);
+    return socket.writableLength === before;
+  });
+  assert.ok(before > 0, "the sender is held back");
+  await clock.advance(20_000);
+  assert.ok(log.lines.some(({ message }) => message.includes("idle")));
+  await clock.advance(1000);
+  await waitFor("the cut", () => server.connectionCount === 0);
+});
+
 test("one byte a second does not hold a connection for ever, silence neither", async (t) => {
   const clock = createFakeClock();
   const limits = { messageTimeoutMs: 10_000, idleTimeoutMs: 20_000 };

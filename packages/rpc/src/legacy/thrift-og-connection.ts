@@ -22,6 +22,8 @@ export interface OgConnectionShared {
   readonly log: Log;
 }
 
+/** How long a closed connection's last replies may travel before it is cut. */
+const lingerMs = 1000;
 /** Calls that have come together are processed together, up to this many. */
 const batchEventsMax = 100;
 
@@ -59,6 +61,7 @@ export class OgConnection implements ServerConnection {
       this.#decoder.push(chunk);
       this.#pump();
     });
+    stream.on("drain", () => this.#pump());
     stream.on("end", () => {
       this.#peerEnded = true;
       this.#pump();
@@ -105,6 +108,12 @@ export class OgConnection implements ServerConnection {
   #pump(): void {
     if (this.#processing || this.#state === "closed") return;
     for (;;) {
+      // Who does not read its answers is not read either.
+      if (this.#state === "open" && !this.#peerEnded && this.#stream.writableNeedDrain) {
+        this.#messageSinceMs = undefined;
+        this.#stream.pause();
+        return;
+      }
       const { batch, reply } = this.#nextBatch();
       if (batch.length > 0) {
         void this.#process(batch, reply);
@@ -199,6 +208,8 @@ export class OgConnection implements ServerConnection {
       this.#shared.log.debug(text);
     }
     this.#state = "closed";
+    const timer = this.#shared.clock.setTimer(lingerMs, () => this.#stream.destroy());
+    this.#stream.once("close", () => timer.cancel());
     this.#stream.end(() => this.#stream.destroy());
   }
 }

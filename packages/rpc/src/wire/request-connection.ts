@@ -240,14 +240,14 @@ export class RequestConnection<C extends WireCall> implements ServerConnection {
     if (this.#state !== "draining" || this.#pending.size > 0) return;
     this.#state = "closing";
     if (this.#farewell !== undefined) this.#write(this.#farewell);
+    const timer = this.#shared.clock.setTimer(lingerMs, () => this.#stream.destroy());
+    this.#stream.once("close", () => timer.cancel());
     if (this.#peerEnded) {
       this.#endThenDestroy();
       return;
     }
     // Closing with input unread would send a reset, which may overtake the replies: it is read, and
     // dropped, until the peer has seen the end.
-    const timer = this.#shared.clock.setTimer(lingerMs, () => this.#stream.destroy());
-    this.#stream.once("close", () => timer.cancel());
     this.#stream.end();
     this.#stream.resume();
   }
