@@ -2,7 +2,7 @@ import { createFakeClock, settle } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
-import { createIpFilter, parseIpFilterRules } from "./ip-filter.ts";
+import { createIpFilter, nameOfAddress, parseIpFilterRules } from "./ip-filter.ts";
 
 const names: Record<string, string> = {
   "10.0.0.1": "edge-1.example.com",
@@ -65,6 +65,17 @@ test("the name of an address is asked only when a rule wants it, and once", asyn
   assert.deepEqual(asked, []);
   await filter.allows("10.0.0.1");
   assert.deepEqual(asked, ["10.0.0.1"]);
+});
+
+test("a name that does not lead back to its address is not believed, as in Java", async () => {
+  const names = {
+    nameOf: (address: string) => Promise.resolve(address.startsWith("10.") ? "trusted" : "gone"),
+    addressesOf: (name: string) =>
+      name === "trusted" ? Promise.resolve(["fd00::1", "10.0.0.1"]) : Promise.reject(new Error()),
+  };
+  assert.equal(await nameOfAddress("10.0.0.1", names), "trusted");
+  assert.equal(await nameOfAddress("10.6.6.6", names), "10.6.6.6");
+  assert.equal(await nameOfAddress("192.0.2.1", names), "192.0.2.1");
 });
 
 test("an address is asked for once a minute, and few addresses at one time", async () => {

@@ -1,5 +1,5 @@
 import type { Clock } from "@millrace/core";
-import { lookupService } from "node:dns/promises";
+import { lookup, lookupService } from "node:dns/promises";
 import { networkInterfaces } from "node:os";
 import { isIPv6 } from "node:net";
 
@@ -55,7 +55,7 @@ export function parseIpFilterRules(
 export function createIpFilter(
   rules: readonly IpFilterRule[],
   clock: Clock,
-  lookUp: LookUpName = nameOfAddress,
+  lookUp: LookUpName = (address) => nameOfAddress(address),
 ): IpFilter {
   const lookUpName = rememberNames(clock, lookUp);
   return {
@@ -151,9 +151,31 @@ function rememberNames(clock: Clock, lookUp: LookUpName): LookUpName {
   };
 }
 
-async function nameOfAddress(address: string): Promise<string> {
+/** What the system knows of names and addresses. */
+export interface NameSystem {
+  nameOf(address: string): Promise<string>;
+  addressesOf(name: string): Promise<readonly string[]>;
+}
+
+const systemNames: NameSystem = {
+  nameOf: async (address) => (await lookupService(address, 0)).hostname,
+  addressesOf: async (name) => (await lookup(name, { all: true })).map(({ address }) => address),
+};
+
+/**
+ * The name of an address, if the name also leads to the address, as Java asks: whoever has an address
+ * may name it as he likes. Else the address.
+ */
+export async function nameOfAddress(
+  address: string,
+  { nameOf, addressesOf }: NameSystem = systemNames,
+): Promise<string> {
+  const withoutZone = (text: string): string | undefined => text.split("%")[0];
   try {
-    return (await lookupService(address, 0)).hostname;
+    const name = await nameOf(address);
+    const addresses = await addressesOf(name);
+    const own = addresses.some((other) => withoutZone(other) === withoutZone(address));
+    return own ? name : address;
   } catch {
     return address;
   }
