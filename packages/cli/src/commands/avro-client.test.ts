@@ -279,6 +279,19 @@ test("standard input is read as it comes; ^C says how many were sent, and ends w
   assert.match(output, /interrupted: sent 2 events, 11 bytes/);
 });
 
+test("when sending fails the program ends, though more could come on standard input", async (t) => {
+  const source = await startSource(t);
+  const child = startWithInput(t, source.port);
+  child.stdin.write("taken\n");
+  await waitFor("the first event", () => source.bodies().length === 1, 30_000);
+  source.okays = 1;
+  source.answer = "FAILED";
+  child.stdin.on("error", () => {}).write("refused\n");
+  const { code, output } = await child.ended();
+  assert.equal(code, exitCode.fatal);
+  assert.match(output, /sent 1 events, 6 bytes .*RPC_STATUS_FAILED .*1 more were not acknowledged/);
+});
+
 test("standard input to its end is sent whole", async (t) => {
   const source = await startSource(t);
   const child = startWithInput(t, source.port);

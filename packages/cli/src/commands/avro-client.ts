@@ -63,7 +63,7 @@ export const avroClientCommand: Command = async (words, program, output) => {
     systemProperties: gathered.defines,
   });
   signals.release();
-  // An open standard input would keep the process.
+  // A read of standard input that is under way would keep the process.
   if (interrupted.signal.aborted) process.exit(code);
   return code;
 };
@@ -219,16 +219,24 @@ async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promi
   return first;
 }
 
-/** What has come until the signal; a read that waits for more ends then. */
+/**
+ * What has come until the signal; a read that waits for more ends then. Whoever stops reading, and
+ * for whatever reason, has closed the input: an open one would keep the process.
+ */
 async function* chunksUntil(
   chunks: AsyncIterable<Buffer>,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const iterator = chunks[Symbol.asyncIterator]();
-  while (!signal.aborted) {
-    const next = await unlessAborted(iterator.next(), signal);
-    if (next === undefined || next.done === true) return;
-    yield next.value;
+  try {
+    while (!signal.aborted) {
+      const next = await unlessAborted(iterator.next(), signal);
+      if (next === undefined || next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // It waits for a read that is under way, so nobody waits for it.
+    iterator.return?.().catch(() => {});
   }
 }
 
