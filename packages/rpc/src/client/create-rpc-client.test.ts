@@ -1,5 +1,5 @@
 import { MillraceError } from "@millrace/core";
-import { createCollectingLog, freePort, tempDirectory } from "@millrace/testing";
+import { createCollectingLog, freePort, tempDirectory, waitFor, within } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -116,6 +116,36 @@ test("close waits for calls under way, and cuts them at its deadline", async (t)
   const call = assert.rejects(hung.append(event("a")), { code: "RPC_CONNECTION_LOST" });
   await hung.close(AbortSignal.abort());
   await call;
+});
+
+test("whoever waits for answers may close once more, with a deadline that cuts them", async (t) => {
+  const source = await startSource(t, "nothing");
+  const client = await open(t, hostProperties([source]));
+  const call = assert.rejects(client.append(event("a")), { code: "RPC_CONNECTION_LOST" });
+  await waitFor("the request", () => source.asked === 1);
+  const patient = client.close();
+  await within("the second close", client.close(AbortSignal.abort()));
+  await within("the first close", patient);
+  await call;
+});
+
+test("many clients that are made and closed at one time draw no warning of listeners that leak", async (t) => {
+  const source = await startSource(t, "nothing");
+  const warnings: string[] = [];
+  const warned = ({ message }: Error) => void warnings.push(message);
+  process.on("warning", warned);
+  t.after(() => process.off("warning", warned));
+  const clients = await Promise.all(
+    Array.from({ length: 12 }, () => open(t, hostProperties([source]))),
+  );
+  const calls = clients.map((client) => assert.rejects(client.append(event("a"))));
+  await waitFor("the requests", () => source.asked === 12);
+  const closed = Promise.all(clients.map((client) => client.close()));
+  for (const client of clients) await client.close(AbortSignal.abort());
+  await Promise.all([closed, ...calls]);
+  // A warning is emitted in the next turn.
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(warnings, []);
 });
 
 test("maxIoWorkers has no effect, and is said to have none (T122)", async (t) => {

@@ -36,7 +36,8 @@ export interface RpcClientSettings {
   readonly systemProperties?: SystemProperties;
 }
 
-const never = new AbortController().signal;
+/** One for each call: Node.js warns of a signal that more than ten listen to. */
+const never = (): AbortSignal => new AbortController().signal;
 
 /**
  * Makes an RPC client from Flume's properties: an object, a map, or the path of a properties file.
@@ -85,7 +86,7 @@ async function openRoute(
     log,
   });
   try {
-    await route.start(never);
+    await route.start(never());
     if (hasOneHost(type)) await route.connect();
   } catch (error) {
     await route.stop(AbortSignal.abort());
@@ -103,7 +104,7 @@ class Client implements RpcClient {
   readonly maxFrameBytes: number;
   readonly #type: HostSettings["type"];
   readonly #route: EventRoute;
-  #closing: Promise<void> | undefined;
+  #isClosed = false;
 
   constructor(
     { batchSize, maxFrameBytes }: ClientValues,
@@ -117,7 +118,7 @@ class Client implements RpcClient {
   }
 
   get isActive(): boolean {
-    if (this.#closing !== undefined) return false;
+    if (this.#isClosed) return false;
     return hasOneHost(this.#type) ? this.#route.alive : true;
   }
 
@@ -130,13 +131,14 @@ class Client implements RpcClient {
     await this.#deliver(toEventBatch(events), "appendBatch");
   }
 
-  close(deadline: AbortSignal = never): Promise<void> {
-    this.#closing ??= this.#route.stop(deadline);
-    return this.#closing;
+  /** Each call's deadline counts: who waits for answers may lose patience and close once more. */
+  close(deadline: AbortSignal = never()): Promise<void> {
+    this.#isClosed = true;
+    return this.#route.stop(deadline);
   }
 
   async #deliver(batch: EventBatch, message: "append" | "appendBatch"): Promise<void> {
-    if (this.#closing !== undefined) {
+    if (this.#isClosed) {
       throw new MillraceError("RPC_CLIENT_CLOSED", "the client is closed; make another");
     }
     await this.#route.deliver(batch, undefined, message);

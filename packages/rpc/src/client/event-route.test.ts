@@ -1,89 +1,22 @@
-import { DeliveryError, EventBatch, MillraceError, silentLog, systemRuntime } from "@millrace/core";
+import { DeliveryError, type EventBatch, MillraceError, silentLog, systemRuntime } from "@millrace/core";
 import {
   createFakeClock,
   createSeededRandom,
   createTcpProxy,
-  type FakeClock,
   numberedBatch,
   settle,
   waitFor,
   within,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { createAvroClient } from "../avro/client.ts";
-import { createAvroServer } from "../avro/server.ts";
-import type { Host as HostAddress, HostList } from "../discovery/host-list.ts";
-import { openHostList } from "../discovery/open-host-list.ts";
 import type { EventClient } from "../wire/event-client.ts";
-import type { EventHandler } from "../wire/event-server.ts";
-import { createEventRoute, type EventRouteOptions } from "./event-route.ts";
-import {
-  createFailover,
-  createFirstHost,
-  createLoadBalance,
-  createRoundRobin,
-} from "./host-choice.ts";
+import { createFailover, createLoadBalance, createRoundRobin } from "./host-choice.ts";
+import { heldServer, noJitter, routeTo } from "./test-route.test.ts";
 import { startSource, startSources, type TestSource } from "./test-sources.test.ts";
 
-const never = new AbortController().signal;
 const now = AbortSignal.abort();
-const noJitter = { ...createSeededRandom(1), integer: () => 200 };
-
-function routeTo(
-  test: TestContext,
-  addresses: readonly string[],
-  options: Partial<EventRouteOptions> = {},
-  clock: FakeClock = createFakeClock(),
-) {
-  const runtime = { ...systemRuntime, clock, random: noJitter };
-  const counted = { created: 0, closed: 0, failed: 0, hostFailed: [] as string[] };
-  const route = createEventRoute({
-    openHosts: () => openHostList(addresses, { ...runtime, log: silentLog }),
-    choice: createFirstHost(),
-    penaltyMsMax: 30_000,
-    batchSize: 100,
-    connectTimeoutMs: 1000,
-    requestTimeoutMs: 1000,
-    maxFrameBytes: 1 << 20,
-    resetConnectionIntervalSeconds: 0,
-    batchesInFlight: 1,
-    connectionsMax: 1,
-    createClient: createAvroClient,
-    runtime,
-    log: silentLog,
-    observer: {
-      connectionCreated: () => void counted.created++,
-      connectionClosed: () => void counted.closed++,
-      connectionFailed: () => void counted.failed++,
-      hostFailed: ({ code }) => void counted.hostFailed.push(code),
-    },
-    ...options,
-  });
-  test.after(() => route.stop(now));
-  return { route, clock, counted };
-}
-
-/** A server whose answers a test gives, in whatever order it likes. */
-async function heldServer(test: TestContext) {
-  const calls: { numbers: string; peer: string; answer: (status: "OK" | "FAILED") => void }[] = [];
-  const handler: EventHandler = (batch, { peer }) =>
-    new Promise((answer) => {
-      calls.push({ numbers: [...batch].map(({ body }) => body.toString()).join(), peer, answer });
-    });
-  const server = createAvroServer({
-    host: "127.0.0.1",
-    port: 0,
-    clock: systemRuntime.clock,
-    log: silentLog,
-    limits: { requestsInFlight: 64 },
-    handler,
-  });
-  await server.start(never);
-  test.after(() => server.stop(now));
-  const called = (count: number) => waitFor(`${count} calls`, () => calls.length >= count);
-  return { address: `127.0.0.1:${server.port}`, calls, called, server };
-}
 
 /** The first reply ends the handshake, before which one call is sent only. */
 async function greet(
@@ -294,61 +227,6 @@ for (const { name, damage, code } of [
   });
 }
 
-/** Hosts that a test changes. */
-function changingList(first: readonly HostAddress[]) {
-  let listener = (): void => {};
-  const list = {
-    hosts: first,
-    onChange(call: () => void) {
-      listener = call;
-      return () => {};
-    },
-    start: () => Promise.resolve(),
-    stop: () => Promise.resolve(),
-  } satisfies HostList;
-  const change = (hosts: readonly HostAddress[]): void => {
-    list.hosts = hosts;
-    listener();
-  };
-  return { list, change };
-}
-
-test("hosts come and go while it runs: what is in flight with one that goes is answered", async (t) => {
-  const held = await heldServer(t);
-  const source = await startSource(t);
-  const [going, staying] = [held.address, source.address].map((address) => ({
-    host: "127.0.0.1",
-    port: Number(address.split(":")[1]),
-  })) as [HostAddress, HostAddress];
-  const { list, change } = changingList([]);
-  const { route, counted } = routeTo(t, [], { openHosts: () => list });
-  await assert.rejects(route.deliver(numberedBatch(0, 0)), {
-    code: "RPC_HOSTS_UNAVAILABLE",
-    message: "no host is known yet",
-  });
-  change([going]);
-  const sent = route.deliver(numberedBatch(1, 1));
-  await held.called(1);
-  change([staying]);
-  assert.equal(counted.closed, 0);
-  held.calls[0]?.answer("OK");
-  await sent;
-  await waitFor("closed", () => counted.closed === 1);
-  await route.deliver(numberedBatch(2, 2));
-  assert.deepEqual(source.bodies, ["2"]);
-});
-
-test("a host that has gone from the list is cut when the route stops at its deadline", async (t) => {
-  const held = await heldServer(t);
-  const { list, change } = changingList([{ host: "127.0.0.1", port: Number(held.address.split(":")[1]) }]); // prettier-ignore
-  const { route } = routeTo(t, [], { openHosts: () => list });
-  const cut = assert.rejects(route.deliver(numberedBatch(1, 1)), { code: "RPC_CONNECTION_LOST" });
-  await held.called(1);
-  change([]);
-  await within("the stop", route.stop(now));
-  await cut;
-});
-
 test("a delivery that is given up is no failure of the host", async (t) => {
   const held = await heldServer(t);
   const { route, counted } = routeTo(t, [held.address]);
@@ -440,6 +318,20 @@ test("at a stop's deadline what is under way goes to no other host, and what wai
   assert.deepEqual([held.calls.length, other.asked], [1, 0]);
 });
 
+test("the parts of one list go one after another, though a pool has room for all of them", async (t) => {
+  const held = await heldServer(t);
+  const { route } = routeTo(t, [held.address], { connectionsMax: 5, batchSize: 2 });
+  const sent = route.deliver(numberedBatch(1, 8));
+  for (let part = 1; part <= 4; part++) {
+    await held.called(part);
+    await settle(20);
+    assert.equal(held.calls.length, part);
+    held.calls[part - 1]?.answer("OK");
+  }
+  await sent;
+  assert.deepEqual(held.calls.map(({ numbers }) => numbers), ["1,2", "3,4", "5,6", "7,8"]); // prettier-ignore
+});
+
 test("a pool opens one connection more while all are busy, up to connectionsMax (T151)", async (t) => {
   const held = await heldServer(t);
   const { route, counted } = routeTo(t, [held.address], { connectionsMax: 3 });
@@ -454,18 +346,4 @@ test("a pool opens one connection more while all are busy, up to connectionsMax 
   await Promise.all(sent);
   assert.equal(counted.created, 3);
   assert.equal(new Set(held.calls.slice(0, 3).map(({ peer }) => peer)).size, 3);
-});
-
-test("hosts that SRV ranks behind have turns only when those before them take nothing", async (t) => {
-  const sources = (await startSources(t, 3)) as [TestSource, TestSource, TestSource];
-  const { list } = changingList(
-    sources.map(({ port }, i) => ({ host: "127.0.0.1", port, priority: i === 0 ? 20 : 10 })),
-  );
-  const choice = createLoadBalance(createRoundRobin({ random: noJitter }));
-  const { route } = routeTo(t, [], { openHosts: () => list, choice });
-  for (let n = 0; n < 6; n++) await route.deliver(numberedBatch(n, n));
-  assert.deepEqual(sources.map(({ requests }) => requests.length), [0, 3, 3]); // prettier-ignore
-  sources[1].answer = sources[2].answer = "FAILED";
-  await route.deliver(EventBatch.join([numberedBatch(7, 7), numberedBatch(8, 8)]));
-  assert.deepEqual(sources[0].bodies, ["7", "8"]);
 });

@@ -108,7 +108,7 @@ class Route implements EventRoute {
 
   async connect(): Promise<void> {
     const { choice } = this.#options;
-    if (choice.takesTurns === true) return;
+    if (choice.takesTurns === true || !this.#isListOpen) return;
     for (const host of choice.order(this.#hosts)) return host.connections.connect();
   }
 
@@ -152,6 +152,7 @@ class Route implements EventRoute {
     this.#hosts = addresses.map((address) => {
       const name = formatHost(address);
       const host = known.get(name) ?? new Host(address, this.#options, runtime, log, observer);
+      host.address = address;
       known.delete(name);
       return host;
     });
@@ -209,6 +210,8 @@ class Route implements EventRoute {
     for (let round = 0; round === 0 || (attemptsMax ?? 0) > attempts; round++) {
       const before = attempts;
       for (const host of choice.order(this.#hosts)) {
+        // It left the list since: nobody would end a connection that it is given now.
+        if (!this.#hosts.includes(host)) continue;
         const { error, isFinal } = await this.#offer(host, remaining.left, message, giveUp);
         if (error === undefined) return choice.delivered?.(host);
         remaining.note(error);

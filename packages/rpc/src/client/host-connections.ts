@@ -48,7 +48,8 @@ export interface RouteObserver {
 
 /** The connections to one host: made when they are needed, replaced when they are dead or old. */
 export class HostConnections {
-  readonly #address: HostAddress;
+  /** As it was last found: host and port are always the same. */
+  address: HostAddress;
   readonly #name: string;
   readonly #settings: ConnectionSettings;
   readonly #runtime: ClientRuntime;
@@ -66,7 +67,7 @@ export class HostConnections {
     log: Log,
     observer: RouteObserver,
   ) {
-    this.#address = address;
+    this.address = address;
     this.#name = formatHost(address);
     this.#settings = settings;
     this.#runtime = runtime;
@@ -141,7 +142,7 @@ export class HostConnections {
   #open(): Connection {
     const { createClient, connectTimeoutMs, requestTimeoutMs, maxFrameBytes } = this.#settings;
     const { clock, files } = this.#runtime;
-    const { host, port } = this.#address;
+    const { host, port } = this.address;
     const transport = this.#transport();
     const client = createClient({
       host,
@@ -177,7 +178,7 @@ export class HostConnections {
   /** A host that was found by a name has its certificate for that name, unless another is asked for. */
   #transport(): ClientTransport | undefined {
     const { transport } = this.#settings;
-    const { serverName } = this.#address;
+    const { serverName } = this.address;
     if (transport?.tls === undefined || serverName === undefined) return transport;
     return { ...transport, tls: { serverName, ...transport.tls } };
   }

@@ -16,7 +16,6 @@ export interface HostSettings extends ConnectionSettings {
 
 /** One of the hosts of a client: where it is, how it is, and the connections to it. */
 export class Host {
-  readonly address: HostAddress;
   /** "collector:4141" */
   readonly name: string;
   readonly health: HostHealth;
@@ -30,11 +29,19 @@ export class Host {
     log: Log,
     observer: RouteObserver,
   ) {
-    this.address = address;
     this.name = formatHost(address);
     this.health = new HostHealth(runtime.clock, runtime.random, settings.penaltyMsMax);
     this.connections = new HostConnections(address, settings, runtime, log, observer);
     this.#log = log;
+  }
+
+  get address(): HostAddress {
+    return this.connections.address;
+  }
+
+  /** It was found again; its priority, weight or the name on its certificate may be another. */
+  set address(address: HostAddress) {
+    this.connections.address = address;
   }
 
   /** Settles an offer, and says so when the host begins to fail or works again. */
