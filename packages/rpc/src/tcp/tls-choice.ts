@@ -1,6 +1,6 @@
+import { didYouMean } from "@millrace/core";
 import { getCiphers, type SecureVersion } from "node:tls";
 import { cipherSuites, isJavaSuite, isTls13 } from "./cipher-suites.ts";
-import { nearestOf } from "./nearest-of.ts";
 import type { TlsChoice } from "./security.ts";
 
 /** What node:tls takes. */
@@ -137,6 +137,5 @@ function unknownSuite(name: string): string {
 
 function unknown(name: string, what: string, candidates: Iterable<string>): string {
   if (name.includes(",")) return `"${name}": separate the names by spaces`;
-  const near = nearestOf(name, candidates);
-  return `"${name}" is no ${what} that is known${near === undefined ? "" : `; did you mean ${near}?`}`;
+  return `"${name}" is no ${what} that is known${didYouMean(name, candidates)}`;
 }
