@@ -1,4 +1,10 @@
-import { DeliveryError, type EventBatch, MillraceError, silentLog, systemRuntime } from "@millrace/core";
+import {
+  DeliveryError,
+  type EventBatch,
+  MillraceError,
+  silentLog,
+  systemRuntime,
+} from "@millrace/core";
 import {
   createFakeClock,
   createSeededRandom,
