@@ -93,6 +93,19 @@ test("a source is in Consul from when it listens, with a check, until it stops",
   assert.equal(context.metrics.value("millrace_source_registered"), 0);
 });
 
+test("a source that is started again after a stop is in Consul again, until it stops", async (t) => {
+  const agent = await consul(t);
+  const { source } = made(t, agent);
+  // As flume-ng does with a source whose port was taken at first.
+  await source.stop(never);
+  for (let run = 1; run <= 2; run++) {
+    await source.start(never);
+    await registered(agent);
+    await source.stop(never);
+    assert.equal(agent.services.size, 0);
+  }
+});
+
 test("without consul.service nothing is asked and nothing shown", () => {
   const context = sourceContext();
   const options = optionsOf(registrationOptions, {});

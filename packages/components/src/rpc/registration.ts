@@ -19,7 +19,10 @@ import type { RegistrationOptions } from "./registration-options.ts";
 
 /** A source's entry in Consul, from when it listens until it stops. */
 export interface Registration {
-  /** Registers in the background, as often as it takes: a source listens also without Consul. */
+  /**
+   * Registers in the background, as often as it takes: a source listens also without Consul. May
+   * be called again after a stop, such as that of a source whose first start failed.
+   */
   start(port: number): void;
   /**
    * Deregisters, so that senders are told to go elsewhere before the source drains. Within two
@@ -59,7 +62,7 @@ class ConsulRegistration implements Registration {
   readonly #registered: Registered;
   readonly #context: SourceContext;
   readonly #settings: ConsulSettings;
-  readonly #stopping = new AbortController();
+  #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
   #client: ConsulClient | undefined;
@@ -89,6 +92,8 @@ class ConsulRegistration implements Registration {
   }
 
   start(port: number): void {
+    this.#stopping = new AbortController();
+    this.#stopped = undefined;
     this.#entry = this.#describe(port);
     this.#running = this.#run(this.#entry);
   }
@@ -103,8 +108,10 @@ class ConsulRegistration implements Registration {
     await this.#running;
     const { clock } = this.#context.runtime;
     if (this.#asked) await untilEither(deadline, clock, (giveUp) => this.#deregister(giveUp));
+    this.#asked = false;
     this.#isRegistered = false;
     this.#client?.close();
+    this.#client = undefined;
   }
 
   async #run(entry: ServiceRegistration): Promise<void> {
