@@ -47,17 +47,25 @@ for (const batch of values.batches.split(",").map(Number)) {
     };
     await take("bare frame-and-count", () => startBare());
     await take("bare frame, copy and count", () => startBare("--assemble"));
-    await take("avro -> memory -> null", () => startAgents(1, "memory", batch));
-    await take("two tiers, memory", () => startAgents(2, "memory", batch));
-    await take("avro -> file -> null", () => startAgents(1, "file", batch));
-    await take("two tiers, file", () => startAgents(2, "file", batch));
+    await take("avro -> memory -> null", () => startAgents({ tiers: 1, channel: "memory", batch }));
+    await take("avro -> file -> null", () => startAgents({ tiers: 1, channel: "file", batch }));
+    for (const batchesInFlight of [1, 4]) {
+      const some = batchesInFlight === 1 ? "" : `, ${batchesInFlight} in flight`;
+      for (const channel of ["memory", "file"] as const) {
+        await take(`two tiers, ${channel}${some}`, () =>
+          startAgents({ tiers: 2, channel, batch, batchesInFlight }),
+        );
+      }
+    }
     for (const wire of wires) {
       await take(`client -> ${wire} -> memory -> null`, () =>
-        startAgents(1, "memory", batch, wire),
+        startAgents({ tiers: 1, channel: "memory", batch, wire }),
       );
     }
     for (const wire of wires) {
-      await take(`client -> two tiers of ${wire}`, () => startAgents(2, "memory", batch, wire));
+      await take(`client -> two tiers of ${wire}`, () =>
+        startAgents({ tiers: 2, channel: "memory", batch, wire }),
+      );
     }
     await takeLoop("bare write + fdatasync", measureBareSync);
     await takeLoop("file channel put", measureChannelPut);

@@ -29,16 +29,19 @@ export async function startBare(...args: readonly string[]): Promise<Path> {
   return { port, agents: [server], delivered: () => Promise.resolve(0), stop: () => server.stop() };
 }
 
-/**
- * `tiers` agents chained by a wire, each with a channel of the type; the last ends in a null sink.
- * With a wire named the load goes through that wire's client, else it is prepared Avro frames.
- */
-export async function startAgents(
-  tiers: 1 | 2,
-  channel: ChannelType,
-  batch: number,
-  wire?: Wire,
-): Promise<Path> {
+export interface AgentsOptions {
+  readonly tiers: 1 | 2;
+  readonly channel: ChannelType;
+  readonly batch: number;
+  /** Of every tier. The load then goes through that wire's client; it is prepared Avro frames when not given. */
+  readonly wire?: Wire;
+  /** Between the tiers; 1 when not given. */
+  readonly batchesInFlight?: number;
+}
+
+/** Agents chained by a wire, each with a channel of the type; the last ends in a null sink. */
+export async function startAgents(options: AgentsOptions): Promise<Path> {
+  const { tiers, wire } = options;
   const directory = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const stores = wire === "avro-tls" ? await writeTestStores(directory) : undefined;
   const agents: Running[] = [];
@@ -53,11 +56,10 @@ export async function startAgents(
     await writeFile(
       conf,
       agentConf(
-        channel,
+        options,
         ports[tier] as number,
         ports[tier + 1],
         join(directory, `channel-${tier}`),
-        batch,
         wireLines(wire ?? "avro", stores),
       ),
     );
@@ -121,11 +123,10 @@ function wireLines(
 }
 
 function agentConf(
-  channel: ChannelType,
+  { channel, batch, batchesInFlight = 1 }: AgentsOptions,
   port: number,
   next: number | undefined,
   directory: string,
-  batch: number,
   { type, source, sink }: WireLines,
 ): string {
   const sinkBatch = Math.max(batch, 100);
@@ -155,6 +156,7 @@ function agentConf(
           "a1.sinks.k1.hostname = 127.0.0.1",
           `a1.sinks.k1.port = ${next}`,
           `a1.sinks.k1.batch-size = ${sinkBatch}`,
+          `a1.sinks.k1.batchesInFlight = ${batchesInFlight}`,
           ...sink.map((line) => `a1.sinks.k1.${line}`),
         ]),
   ];
