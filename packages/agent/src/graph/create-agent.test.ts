@@ -301,6 +301,28 @@ void test("a stop while components start gives the start up and leaves nothing r
   assert.equal(agent.state, "stopped");
 });
 
+void test("an agent of many components draws no warning of listeners that leak, at its start or stop", async (context) => {
+  const names = Array.from({ length: 12 }, (_, i) => `k${i + 1}`);
+  const sinks = names.map((name) => `a1.sinks.${name}.type = null\na1.sinks.${name}.channel = c1`);
+  const text = fakeExample.replace("a1.sinks = k1", `a1.sinks = ${names.join(" ")}`);
+  const world = createFakeWorld();
+  const warnings: string[] = [];
+  const warned = ({ message }: Error): void => void warnings.push(message);
+  globalThis.process.on("warning", warned);
+  context.after(() => globalThis.process.off("warning", warned));
+  let stopping = 0;
+  let letGo: () => void = () => {};
+  const stops = new Promise<void>((resolve) => (letGo = resolve));
+  world.step = (what) => (what.startsWith("stop k") && ++stopping > 0 ? stops : undefined);
+  const { agent } = await makeAgent(context, `${text}\n${sinks.join("\n")}`, { world });
+  await agent.start();
+  const stopped = agent.stop(new AbortController().signal);
+  await waitFor("all sinks to stop at once", () => stopping === 12);
+  letGo();
+  await within("the stop", stopped);
+  assert.deepEqual(warnings, []);
+});
+
 void test("an agent that was stopped is not started, and one that never started stops", async (context) => {
   const { agent, world } = await makeAgent(context, fakeExample);
   await agent.stop(never);

@@ -8,6 +8,7 @@ import {
   settledBy,
   sleep,
 } from "@millrace/core";
+import { setMaxListeners } from "node:events";
 import { homedir } from "node:os";
 import type { AgentConfiguration } from "../config/agent-configuration.ts";
 import { createMetricsRegistry, type MetricsRegistry } from "../monitoring/metrics-registry.ts";
@@ -74,6 +75,8 @@ export function createAgent(options: AgentOptions): Agent {
   const log = options.log(configuration.agent);
   const metrics = createMetricsRegistry();
   const startAborted = new AbortController();
+  // Every component listens, and there may be many.
+  setMaxListeners(0, startAborted.signal);
   const notStarted = new Map<string, string>();
   let state: AgentState = "idle";
   let graph: Graph | undefined;
@@ -217,6 +220,7 @@ export function createAgent(options: AgentOptions): Agent {
 
   async function stopGraph(deadline: AbortSignal): Promise<void> {
     if (graph === undefined) return;
+    setMaxListeners(0, deadline);
     const { sources, sinks, channels } = graph;
     await each(sources, deadline, ({ lifecycle }) => lifecycle.stop(deadline));
     await each(sinks, deadline, (sink) => sink.drain(deadline));
