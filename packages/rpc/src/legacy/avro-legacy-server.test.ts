@@ -9,6 +9,7 @@ import { connect } from "node:net";
 import { test, type TestContext } from "node:test";
 import type { EventServerOptions } from "../wire/event-server.ts";
 import { createAvroLegacyServer } from "./avro-legacy-server.ts";
+import { joinBuffers } from "./avro-og-call.ts";
 import { ogJavaHash, ogProtocolHash, ogProtocolText } from "./avro-og-protocol.ts";
 
 const never = new AbortController().signal;
@@ -221,6 +222,44 @@ test("buffers may be cut anywhere, and an event may be large", async (t) => {
   const parts = [whole.subarray(0, 5), whole.subarray(5, 40), whole.subarray(40)];
   assert.equal((await post(server.port, buffers(...parts))).status, 200);
   assert.equal((batches[0] as EventBatch).at(0).body.length, 3_000_000);
+});
+
+test("a body in chunks of single bytes takes memory by its bytes, not by its chunks", async (t) => {
+  const count = 300_000;
+  let before = Infinity;
+  let grownBytes = 0;
+  const { server } = await serve(t, {
+    handler: async (batch) => {
+      assert.equal(batch.at(0).body.length, count);
+      grownBytes = process.memoryUsage().heapUsed - before;
+      return "OK";
+    },
+  });
+  const bytes = eventType.toBuffer({ ...event, body: Buffer.alloc(count) });
+  const call = bodyOf(ogJavaHash, "append", bytes);
+  const chunks = Buffer.alloc(call.length * 6, "1\r\n?\r\n");
+  for (let at = 0; at < call.length; at++) chunks[at * 6 + 3] = call[at] as number;
+  const head =
+    "POST / HTTP/1.1\r\nhost: a\r\ncontent-type: avro/binary\r\ntransfer-encoding: chunked\r\n\r\n";
+  const sent = Buffer.concat([Buffer.from(head), chunks, Buffer.from("0\r\n\r\n")]);
+  const socket = connect(server.port, "127.0.0.1");
+  t.after(() => socket.destroy());
+  const answered = once(socket, "data");
+  before = process.memoryUsage().heapUsed;
+  socket.write(sent);
+  assert.match(String(await within("the answer", answered)), /^HTTP\/1.1 200/);
+  assert.ok(grownBytes < 30e6, `${grownBytes} bytes for ${count}`);
+});
+
+test("a body in buffers of single bytes is joined without an object for each", () => {
+  const count = 400_000;
+  const body = Buffer.alloc(count * 5 + 4, Buffer.from("0000000107", "hex"));
+  body.fill(0, count * 5);
+  const before = process.memoryUsage().heapUsed;
+  const joined = joinBuffers(body);
+  const grownBytes = process.memoryUsage().heapUsed - before;
+  assert.ok(joined.equals(Buffer.alloc(count, 7)));
+  assert.ok(grownBytes < 20e6, `${grownBytes} bytes for ${count}`);
 });
 
 const good = bodyOf(ogJavaHash, "append", eventType.toBuffer(event));
