@@ -1,10 +1,4 @@
-import {
-  DeliveryError,
-  type EventBatch,
-  MillraceError,
-  silentLog,
-  systemRuntime,
-} from "@millrace/core";
+import { DeliveryError, type EventBatch, MillraceError, systemRuntime } from "@millrace/core";
 import {
   createFakeClock,
   createSeededRandom,
