@@ -5,6 +5,7 @@ export type { Event } from "./events/event.ts";
 export * from "./events/avro-event.ts";
 export { EventBatch, type Origin, type Run } from "./events/event-batch.ts";
 export { EventBatchBuilder } from "./events/event-batch-builder.ts";
+export { RemainingEvents } from "./events/remaining-events.ts";
 export {
   editHeaders,
   fuseEdits,

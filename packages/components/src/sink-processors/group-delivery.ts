@@ -2,11 +2,8 @@ import {
   countRanges,
   DeliveryError,
   type EventBatch,
-  invertRanges,
-  joinRanges,
-  liftRanges,
   type MillraceError,
-  type Ranges,
+  RemainingEvents,
   type Sink,
   toMillraceError,
 } from "@millrace/core";
@@ -22,68 +19,57 @@ export type Offered =
 
 /**
  * One batch on its way through a group: each member is offered only what no member before it has
- * taken or refused for good. Positions are those of the whole batch.
+ * taken or refused for good.
  */
 export class GroupDelivery {
-  readonly batch: EventBatch;
+  readonly #remaining: RemainingEvents;
   readonly #giveUp: AbortSignal;
-  #settled: Ranges = [];
-  #rejected: Ranges = [];
-  #rest: EventBatch;
 
   constructor(batch: EventBatch, giveUp: AbortSignal) {
-    this.batch = batch;
-    this.#rest = batch;
+    this.#remaining = new RemainingEvents(batch);
     this.#giveUp = giveUp;
   }
 
+  get batch(): EventBatch {
+    return this.#remaining.batch;
+  }
+
   get restLength(): number {
-    return this.#rest.length;
+    return this.#remaining.left.length;
   }
 
   async offerTo(sink: Sink): Promise<Offered> {
     try {
-      await sink.deliver(this.#rest, this.#giveUp);
+      await sink.deliver(this.#remaining.left, this.#giveUp);
     } catch (thrown) {
       return this.#offeredInVain(toMillraceError(thrown));
     }
-    this.#settled = invertRanges(this.#rejected, this.batch.length);
+    this.#remaining.note();
     return { outcome: "delivered" };
   }
 
   /** Throws when events of the batch can never be delivered; the others are. */
   finish(): void {
-    if (this.#rejected.length === 0) return;
-    const count = countRanges(this.#rejected);
+    const count = countRanges(this.#remaining.rejected);
+    if (count === 0) return;
     throw this.lift("EVENT_REJECTED", `${count} events of a batch can never be delivered`);
   }
 
   /** The error for the whole group: with every position that any member settled or rejected. */
-  lift(
-    code: MillraceError["code"],
-    message: string,
-    detail: { readonly cause?: unknown; readonly retryAfterMs?: number } = {},
-  ): DeliveryError {
-    return new DeliveryError(code, message, {
-      ...detail,
-      settled: this.#settled,
-      rejected: this.#rejected,
-    });
+  lift(...error: Parameters<RemainingEvents["failureOf"]>): DeliveryError {
+    return this.#remaining.failureOf(...error);
   }
 
   #offeredInVain(error: MillraceError): Offered {
-    let refused = error.code === "EVENT_REJECTED";
-    if (error instanceof DeliveryError) {
-      const done = joinRanges(this.#settled, this.#rejected);
-      const offered = invertRanges(done, this.batch.length);
-      this.#settled = joinRanges(this.#settled, liftRanges(error.settled, offered));
-      this.#rejected = joinRanges(this.#rejected, liftRanges(error.rejected, offered));
-      if (error.rejected.length > 0 && error.answer === "reject") refused = true;
-      const left = invertRanges(joinRanges(this.#settled, this.#rejected), this.batch.length);
-      this.#rest = this.batch.select(left);
-    }
-    if (this.#rest.length === 0) return { outcome: "delivered" };
+    this.#remaining.note(error);
+    if (this.restLength === 0) return { outcome: "delivered" };
     if (this.#giveUp.aborted) return { outcome: "given up", error };
-    return { outcome: refused ? "rejected" : "failed", error };
+    return { outcome: isRefusal(error) ? "rejected" : "failed", error };
   }
+}
+
+/** Whether the events are at fault, and not the member. */
+function isRefusal(error: MillraceError): boolean {
+  if (error.code === "EVENT_REJECTED") return true;
+  return error instanceof DeliveryError && error.rejected.length > 0 && error.answer === "reject";
 }

@@ -5,6 +5,7 @@ import {
   type Lifecycle,
   type Log,
   MillraceError,
+  RemainingEvents,
   toMillraceError,
 } from "@millrace/core";
 import { CallSlots } from "./call-slots.ts";
@@ -15,7 +16,6 @@ import { formatHost } from "../discovery/host-address.ts";
 import type { HostChoice } from "./host-choice.ts";
 import type { ClientRuntime, RouteObserver } from "./host-connections.ts";
 import type { Host as HostAddress, HostList } from "../discovery/host-list.ts";
-import { RemainingEvents } from "./remaining-events.ts";
 
 export interface EventRouteOptions extends HostSettings {
   /** Opens the list of hosts; called again by a start after a stop. */
@@ -182,10 +182,10 @@ class Route implements EventRoute {
         sent += part.length;
         try {
           await this.#slots.run(() => this.#sendPart(part, message, giveUp));
-          taken.noteFrom(from, part.length);
+          taken.notePart(from, part.length);
         } catch (thrown) {
           const error = toMillraceError(thrown);
-          taken.noteFrom(from, part.length, error);
+          taken.notePart(from, part.length, error);
           failure ??= error;
         }
       }
