@@ -12,6 +12,8 @@ export interface DeliveryCounting {
   readonly clock: Clock;
 }
 
+const flumeBatchSize = 100;
+
 /**
  * The same sink, its deliveries counted: Flume's batch, drain and write counters, the events
  * delivered, and how long a delivery took by its outcome. The sink runner counts its sink with
@@ -39,16 +41,16 @@ export function countDeliveries(sink: Sink, { counters, metrics, clock }: Delive
 
   return {
     get batchSize() {
-      return sink.batchSize;
+      return countOr(sink.batchSize, flumeBatchSize);
     },
     get deliveriesInFlight() {
-      return sink.deliveriesInFlight;
+      return countOr(sink.deliveriesInFlight, 1);
     },
     start: (aborted) => sink.start(aborted),
     stop: (deadline) => sink.stop(deadline),
     flush: () => sink.flush?.(),
     async deliver(batch: EventBatch, giveUp: AbortSignal): Promise<void> {
-      if (batch.length < sink.batchSize) counters.BatchUnderflowCount++;
+      if (batch.length < countOr(sink.batchSize, flumeBatchSize)) counters.BatchUnderflowCount++;
       else counters.BatchCompleteCount++;
       counters.EventDrainAttemptCount += batch.length;
       const startedMs = clock.monotonic();
@@ -63,6 +65,11 @@ export function countDeliveries(sink: Sink, { counters, metrics, clock }: Delive
       observe(seconds.ok, (clock.monotonic() - startedMs) / 1000);
     },
   };
+}
+
+/** A plugin in JavaScript may have left the number out, and a sink that takes nothing is no help. */
+function countOr(count: number, otherwise: number): number {
+  return count >= 1 ? count : otherwise;
 }
 
 function declareDurations(

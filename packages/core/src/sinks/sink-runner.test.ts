@@ -97,6 +97,24 @@ void test("what is put is delivered in order, at most batchSize at once, and for
   assert.equal(metrics.value("millrace_sink_delivery_seconds", { result: "ok" }), 4);
 });
 
+void test("a sink that says no batch size and no number of deliveries has whole batches, one at a time", async () => {
+  const answers: (() => void)[] = [];
+  const deliver: Deliver = () => new Promise((answer) => answers.push(answer));
+  const nothing = { batchSize: NaN, deliveriesInFlight: NaN };
+  const { runner, put, handed } = await given(deliver, nothing);
+  await put(1, 20);
+  await runner.start(never);
+  await settle();
+  await put(21, 30);
+  await settle();
+  assert.deepEqual(handed.map(({ length }) => length), [20]); // prettier-ignore
+  answers[0]?.();
+  await settle();
+  assert.deepEqual(handed.map(({ length }) => length), [20, 10]); // prettier-ignore
+  answers[1]?.();
+  await runner.stop(never);
+});
+
 void test("a failed delivery is tried again with the same batch, after 1, 2, 3, 4, 5, 5 s", async () => {
   const batches: EventBatch[] = [];
   const { runner, put, handed, handedAt, clock, channel, counters, metrics, log } = await given(
