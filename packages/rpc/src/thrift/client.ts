@@ -6,6 +6,7 @@ import { decodeReply } from "./call.ts";
 import { encodeCall, fitsRequest } from "./encode-call.ts";
 import { FrameDecoder } from "./frame.ts";
 import { javaFrameBytesMax, type ThriftProtocol } from "./protocol.ts";
+import { SendBuffer } from "./send-buffer.ts";
 
 export interface ThriftClientOptions extends EventClientOptions {
   /** Must be what the source speaks. */
@@ -48,10 +49,14 @@ export function createThriftClient(options: ThriftClientOptions): EventClient {
 
 function createClientSession(protocol: ThriftProtocol, maxFrameBytes: number): ClientSession {
   const decoder = new FrameDecoder(maxFrameBytes);
+  const memory = new SendBuffer();
   return {
     repliesInOrder: true,
     greeted: true,
-    encode: (id, { message, batch }) => [encodeCall(protocol, id, message, batch)],
+    encode: (id, { message, batch }) => [
+      encodeCall(protocol, id, message, batch, (bytes) => memory.lend(id, bytes)),
+    ],
+    written: (id) => memory.written(id),
     push: (chunk) => decoder.push(chunk),
     next() {
       const message = decoder.next();

@@ -25,18 +25,19 @@ import { messageBytesMore, type ThriftWriter } from "./writer.ts";
 const walk = createHeaderWalk();
 const headers = new HeaderSpans();
 
-/** A whole request with its frame's head, as one buffer. */
+/** A whole request with its frame's head, as one buffer in memory from `allocate`. */
 export function encodeCall(
   protocol: ThriftProtocol,
   sequence: number,
   name: ThriftMessageName,
   batch: EventBatch,
+  allocate: (bytes: number) => Buffer = Buffer.allocUnsafe,
 ): Buffer {
   const writer = writerOf(protocol);
   const head = { name, type: messageTypes.call, sequence };
   const encode = (headerCount: number): Buffer | undefined => {
     const gap = bytesMore(writer, batch, headerCount);
-    const bytes = Buffer.allocUnsafe(gap + batch.byteLength);
+    const bytes = allocate(gap + batch.byteLength);
     const start = writer.writeHead(bytes, frameHeadBytes, head);
     const count = name === "append" ? undefined : batch.length;
     const at = writeEvents(writer, bytes, writer.writeArgument(bytes, start, count), batch, gap);

@@ -37,6 +37,8 @@ export interface ClientSession {
   readonly greeted: boolean;
   /** The buffers of a request, to be written one behind the other. `id` is 1 to 2^31 - 1. */
   encode(id: number, call: ClientCall): readonly Buffer[];
+  /** Nobody reads the request's buffers any more. Not called for a client that dies before. */
+  written?(id: number): void;
   /** Takes bytes of the connection. */
   push(chunk: Buffer): void;
   /** The next reply that is there whole. What it throws makes the client dead. */

@@ -120,11 +120,16 @@ export class RequestClient implements EventClient {
     const stream = this.#stream as Duplex;
     this.#id = this.#id === idMax ? 1 : this.#id + 1;
     this.#sent.set(this.#id, call);
+    const id = this.#id;
+    const buffers = this.#session.encode(id, call).filter(({ length }) => length > 0);
+    const written = (error?: Error | null): void => {
+      if (error === undefined || error === null) this.#session.written?.(id);
+    };
     // Corked, all of it leaves in one vectored write.
     stream.cork();
-    for (const buffer of this.#session.encode(this.#id, call)) {
-      if (buffer.length > 0) stream.write(buffer);
-    }
+    buffers.forEach((buffer, i) => {
+      stream.write(buffer, i === buffers.length - 1 ? written : undefined);
+    });
     stream.uncork();
   }
 
