@@ -107,6 +107,16 @@ function statuses(
   return replies.map((r) => [r.serial, r.kind === "status" ? r.status : "error"]);
 }
 
+test("a client that resets its connection before it has said anything is not malformed, and no line", async (t) => {
+  const { server, seen, log } = await serve(t);
+  const peer = await rawPeer(t, server.port);
+  await waitFor("the server to have it", () => seen.opened === 1);
+  peer.socket.resetAndDestroy();
+  await waitFor("the server to have let go of it", () => seen.closed === 1);
+  assert.deepEqual([seen.malformed, log.lines], [[], []]);
+  await assertServes(server.port);
+});
+
 test("the server processes a call, then answers OK on the same connection", async (t) => {
   const { server, bodies, seen } = await serve(t);
   const peer = await rawPeer(t, server.port);

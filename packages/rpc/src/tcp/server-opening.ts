@@ -1,4 +1,4 @@
-import { MillraceError, toMillraceError } from "@millrace/core";
+import { MillraceError, systemErrorCode, toMillraceError } from "@millrace/core";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { EventServerLimits } from "../wire/event-server.ts";
@@ -48,7 +48,10 @@ export class OpeningConnection implements ServerConnection {
       if (stream === undefined || this.#over || stream.destroyed) this.destroy();
       else this.#served = serve(stream);
     } catch (thrown) {
-      this.#fail(toMillraceError(thrown, "FRAME_MALFORMED"));
+      // A client that resets its connection, or vanishes, has sent nothing wrong.
+      const isCut = /^E[A-Z]+$/.test(systemErrorCode(thrown));
+      if (isCut && !(thrown instanceof MillraceError)) this.destroy();
+      else this.#fail(toMillraceError(thrown, "FRAME_MALFORMED"));
     }
   }
 
