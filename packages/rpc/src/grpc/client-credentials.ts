@@ -15,6 +15,7 @@ export type Secure = (socket: Socket) => Promise<Socket>;
 export class TransportCredentials extends ChannelCredentials {
   readonly #secure: Secure | undefined;
   readonly #sockets = new Set<Socket>();
+  #isDestroyed = false;
   #problem: MillraceError | undefined;
   #lastError: Error | undefined;
 
@@ -53,12 +54,15 @@ export class TransportCredentials extends ChannelCredentials {
     };
   }
 
-  /** Cuts whatever is connected. */
+  /** Cuts whatever is connected, and what the library has still under way when it is. */
   destroy(): void {
+    this.#isDestroyed = true;
     for (const socket of this.#sockets) socket.destroy();
   }
 
   async #take(socket: Socket): Promise<Socket> {
+    // The library destroys the socket.
+    if (this.#isDestroyed) throw new Error("the client was closed while it connected");
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
     const secure = this.#secure;

@@ -399,6 +399,21 @@ test("close while connecting and close while sending settle everything at once",
   await waitFor("the connection to close", () => server.connectionCount === 0);
 });
 
+test("a connection that is there only after the client was closed is closed too", async (t) => {
+  const ended: Promise<unknown>[] = [];
+  const server = createServer((socket) => {
+    ended.push(once(socket.on("error", () => {}).resume(), "close"));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close());
+  const client = clientOf(t, (server.address() as AddressInfo).port);
+  const connecting = assert.rejects(client.connect(), { code: "RPC_CONNECT_FAILED" });
+  client.close();
+  await connecting;
+  await waitFor("the connection", () => ended.length === 1);
+  await within("the end of the connection", Promise.all(ended));
+});
+
 test("two clients of one server are two connections", async (t) => {
   const server = await listening(t, {});
   const clients = [clientOf(t, server.port), clientOf(t, server.port)];
