@@ -214,7 +214,10 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         },
         ...(type === "load_balance"
           ? { breaksOrder: () => "its batches go to several sinks" }
-          : { notes: ({ maxPenalty }, sinks: readonly string[]) => fakeNotes(Number(maxPenalty), sinks) }),
+          : {
+              notes: ({ maxPenalty }, sinks: readonly string[]) =>
+                fakeNotes(Number(maxPenalty), sinks),
+            }),
         create: async (_options, { sinks, name }) => {
           await step(`make ${name}`);
           if (type === "default" && sinks.size > 1) {
