@@ -24,15 +24,27 @@ const tries = 3;
 
 /** Asks `server`, an address with or without port, or the system's name servers. */
 export function openResolver(server?: string): Resolver {
-  const resolver = new NodeResolver({ timeout: answerWaitMs, tries });
-  if (server !== undefined) resolver.setServers([formatHost(parseNameServer(server))]);
+  const asking = new Set<NodeResolver>();
+  /** Each question has a resolver of its own: some of Node's remember, also that there was nothing. */
+  async function ask<T>(question: (resolver: NodeResolver) => Promise<T>): Promise<T> {
+    const resolver = new NodeResolver({ timeout: answerWaitMs, tries });
+    if (server !== undefined) resolver.setServers([formatHost(parseNameServer(server))]);
+    asking.add(resolver);
+    try {
+      return await question(resolver);
+    } finally {
+      asking.delete(resolver);
+    }
+  }
   return {
     async lookup(name, family) {
       return (await lookup(name, { all: true, family })).map(({ address }) => address);
     },
-    resolve4: (name) => resolver.resolve4(name),
-    resolve6: (name) => resolver.resolve6(name),
-    resolveSrv: (name) => resolver.resolveSrv(name),
-    cancel: () => resolver.cancel(),
+    resolve4: (name) => ask((resolver) => resolver.resolve4(name)),
+    resolve6: (name) => ask((resolver) => resolver.resolve6(name)),
+    resolveSrv: (name) => ask((resolver) => resolver.resolveSrv(name)),
+    cancel() {
+      for (const resolver of asking) resolver.cancel();
+    },
   };
 }
