@@ -42,7 +42,13 @@ export function openResolver(server?: string): Resolver {
     },
     resolve4: (name) => ask((resolver) => resolver.resolve4(name)),
     resolve6: (name) => ask((resolver) => resolver.resolve6(name)),
-    resolveSrv: (name) => ask((resolver) => resolver.resolveSrv(name)),
+    async resolveSrv(name) {
+      const records = await ask((resolver) => resolver.resolveSrv(name));
+      // Later Nodes add the record's type.
+      return records.map(({ name: target, port, priority, weight }) => {
+        return { name: target, port, priority, weight };
+      });
+    },
     cancel() {
       for (const resolver of asking) resolver.cancel();
     },

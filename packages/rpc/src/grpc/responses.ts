@@ -37,18 +37,35 @@ function encodeText(text: string): string {
 export function endCall(stream: ServerHttp2Stream, status: Status, clock: Clock): void {
   stream.once("wantTrailers", () => {
     stream.sendTrailers(trailersOf(status));
-    // What the client still sends is read and dropped until it has seen the end.
-    const timer = clock.setTimer(lingerMs, () => stream.close());
-    stream.once("close", () => timer.cancel());
+    closeSoon(stream, clock);
   });
   stream.resume();
   stream.end();
 }
 
+/** Answers a call with headers and nothing else. */
+export function refuse(
+  stream: ServerHttp2Stream,
+  headers: OutgoingHttpHeaders,
+  clock: Clock,
+): void {
+  stream.respond(headers, { endStream: true });
+  closeSoon(stream, clock);
+}
+
 /** Answers a call with a status and nothing else. */
-export function refuseCall(stream: ServerHttp2Stream, status: Status): void {
-  stream.respond({ ...responseHeaders, ...trailersOf(status) }, { endStream: true });
-  stream.close();
+export function refuseCall(stream: ServerHttp2Stream, status: Status, clock: Clock): void {
+  refuse(stream, { ...responseHeaders, ...trailersOf(status) }, clock);
+}
+
+/**
+ * What the client still sends is read and dropped until it has seen the end. Closed at once, the
+ * reset would overtake the headers on some versions of Node.
+ */
+function closeSoon(stream: ServerHttp2Stream, clock: Clock): void {
+  const timer = clock.setTimer(lingerMs, () => stream.close());
+  stream.once("close", () => timer.cancel());
+  stream.resume();
 }
 
 /** What is wrong with a call before its first message; undefined when nothing is. */

@@ -8,7 +8,7 @@ import type { IncomingHttpHeaders } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { ServerConnection } from "../tcp/connection-server.ts";
 import type { EventServerObserver } from "../wire/event-server.ts";
-import { callProblem, isGrpc, refuseCall } from "./responses.ts";
+import { callProblem, isGrpc, refuse, refuseCall } from "./responses.ts";
 import type { Health } from "./health.ts";
 import { HealthStream } from "./health-stream.ts";
 import {
@@ -173,14 +173,14 @@ export class GrpcServerConnection implements ServerConnection {
     // What opened it and what cut it may have come in one piece: such a stream takes no answer.
     if (stream.destroyed || stream.closed) return;
     this.#streamShared.active();
+    const { clock } = this.#shared;
     if (!isGrpc(headers)) {
-      stream.respond({ ":status": 415 }, { endStream: true });
-      stream.close();
+      refuse(stream, { ":status": 415 }, clock);
       return;
     }
     const problem = callProblem(headers);
     if (problem !== undefined) {
-      refuseCall(stream, problem);
+      refuseCall(stream, problem, clock);
       return;
     }
     const call = this.#open(stream, String(headers[":path"]));
@@ -193,18 +193,21 @@ export class GrpcServerConnection implements ServerConnection {
   }
 
   #open(stream: ServerHttp2Stream, path: string): CallStream | undefined {
+    const { clock, health } = this.#shared;
     switch (path) {
       case deliverPath:
         return new ServerStream(stream, false, this.#streamShared);
       case appendPath:
         return new ServerStream(stream, true, this.#streamShared);
       case healthCheckPath:
-        return new HealthStream(stream, this.#shared.health, false, this.#shared.clock);
+        return new HealthStream(stream, health, false, clock);
       case healthWatchPath:
-        return new HealthStream(stream, this.#shared.health, true, this.#shared.clock);
-      default:
-        refuseCall(stream, { code: statusCode.UNIMPLEMENTED, message: `no method ${path} here` });
+        return new HealthStream(stream, health, true, clock);
+      default: {
+        const status = { code: statusCode.UNIMPLEMENTED, message: `no method ${path} here` };
+        refuseCall(stream, status, clock);
         return undefined;
+      }
     }
   }
 

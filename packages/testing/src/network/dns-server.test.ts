@@ -24,10 +24,9 @@ void test("the test's name server answers each kind of question with its records
   server.set("_x._tcp.test", { srv: [record] });
   assert.deepEqual(await ask().resolve4("a.test"), ["10.0.0.1", "10.0.0.2"]);
   assert.deepEqual(await ask().resolve6("A.test"), ["2001:db8::7", "::1"]);
-  assert.deepEqual(
-    (await ask().resolveSrv("_x._tcp.test")).map((found) => ({ ...found })),
-    [record],
-  );
+  const [found] = await ask().resolveSrv("_x._tcp.test");
+  // Later Nodes add the record's type.
+  assert.deepEqual({ ...found, ...record }, { ...found });
   assert.equal(server.questions, 3);
 });
 
