@@ -25,9 +25,11 @@ test("imports run one way between the packages", () => {
     client: ["core", "rpc"],
     "file-channel": ["core"],
     components: ["core", "rpc", "file-channel"],
+    jdbc: ["core"],
+    kafka: ["core"],
     agent: ["core"],
     testing: ["core"],
-    cli: ["core", "rpc", "file-channel", "components", "agent"],
+    cli: ["core", "rpc", "file-channel", "components", "jdbc", "kafka", "agent"],
   };
   let seen = 0;
   for (const { path, text } of product) {
@@ -210,9 +212,9 @@ function packageOf(path: string): string {
   return path.split("/")[1] ?? "";
 }
 
-/** "sources/avro" for a file of that component; undefined for what belongs to none. */
+/** "components/src/sources/avro" for a file of that component; undefined for what belongs to none. */
 function componentOf(path: string): string | undefined {
-  const match = /^packages\/components\/src\/([a-z-]+\/[a-z0-9_-]+)\//.exec(path);
+  const match = /^packages\/((?:components|jdbc|kafka)\/src\/[a-z-]+s\/[a-z0-9_-]+)\//.exec(path);
   return match?.[1];
 }
 

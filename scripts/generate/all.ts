@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readComponents } from "./components.ts";
+import { componentPackages, readComponents } from "./components.ts";
 import { componentIndex } from "./component-index.ts";
 import { errorPage } from "./error-page.ts";
 import { fillOptionTable } from "./option-table.ts";
@@ -13,7 +13,9 @@ export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 export async function generateAll(): Promise<Map<string, string>> {
   const components = await readComponents(root);
   const files = new Map<string, string>();
-  files.set("packages/components/src/registry.ts", await registrySource(components));
+  for (const name of componentPackages) {
+    files.set(`packages/${name}/src/registry.ts`, await registrySource(name, components));
+  }
   files.set("docs/components.md", componentIndex(components));
   files.set("ERRORS.md", errorPage());
   for (const component of components) {

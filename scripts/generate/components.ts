@@ -3,7 +3,12 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
+/** The packages that hold components: what ships with the agent, then one per outside world. */
+export const componentPackages = ["components", "jdbc", "kafka"] as const;
+
 export interface FoundComponent {
+  /** Of `componentPackages`. */
+  readonly package: string;
   /** From the root: "packages/components/src/sources/avro". */
   readonly folder: string;
   /** The name of the folder's one export: "source". */
@@ -27,8 +32,10 @@ export const kindFolders = [
 /** Every component that ships with the agent: the one value each folder exports. */
 export async function readComponents(root: string): Promise<FoundComponent[]> {
   const found: FoundComponent[] = [];
-  for (const kindFolder of kindFolders) {
-    const parent = `packages/components/src/${kindFolder}`;
+  const parents = kindFolders.flatMap((kindFolder) =>
+    componentPackages.map((name) => ({ name, parent: `packages/${name}/src/${kindFolder}` })),
+  );
+  for (const { name: packageName, parent } of parents) {
     for (const name of await folderNames(join(root, parent))) {
       const folder = `${parent}/${name}`;
       const module = (await import(pathToFileURL(join(root, folder, "index.ts")).href)) as Record<
@@ -40,7 +47,7 @@ export async function readComponents(root: string): Promise<FoundComponent[]> {
       if (first === undefined || exported.length !== 1) {
         throw new Error(`${folder}/index.ts exports ${exported.length} values; one is the rule`);
       }
-      found.push({ folder, exportName: first[0], definition: first[1] });
+      found.push({ package: packageName, folder, exportName: first[0], definition: first[1] });
     }
   }
   return found;

@@ -1,11 +1,15 @@
 import { format } from "prettier";
 import type { FoundComponent } from "./components.ts";
 
-/** The registry's source: what is known of each component before it is loaded, and how to load it. */
-export async function registrySource(components: readonly FoundComponent[]): Promise<string> {
-  const entries = components.map(({ folder, exportName, definition }) => {
+/** A package's registry: what is known of each component before it is loaded, and how to load it. */
+export async function registrySource(
+  packageName: string,
+  components: readonly FoundComponent[],
+): Promise<string> {
+  const own = components.filter((component) => component.package === packageName);
+  const entries = own.map(({ folder, exportName, definition }) => {
     const { kind, type, aliases, summary } = definition;
-    const path = `./${folder.replace("packages/components/src/", "")}/index.ts`;
+    const path = `./${folder.replace(`packages/${packageName}/src/`, "")}/index.ts`;
     const data = JSON.stringify({ kind, type, aliases, summary }).slice(1, -1);
     return `{ ${data}, load: async () => (await import("${path}")).${exportName} }`;
   });

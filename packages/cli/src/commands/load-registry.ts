@@ -2,6 +2,10 @@ import type { RegistryEntry } from "@millrace/core";
 
 /** What this program has components of. Nothing of them is loaded yet but their names. */
 export async function loadRegistry(): Promise<readonly RegistryEntry[]> {
-  const { registry } = await import("@millrace/components");
-  return registry;
+  const packages = [
+    await import("@millrace/components"),
+    await import("@millrace/jdbc"),
+    await import("@millrace/kafka"),
+  ];
+  return packages.flatMap(({ registry }) => registry);
 }
