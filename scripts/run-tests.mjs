@@ -11,6 +11,9 @@ const suites = {
   e2e: { under: ["test/e2e"], concurrency: 1 },
   chaos: { under: ["test/chaos"], concurrency: 1 },
   conformance: { under: ["test/conformance"], concurrency: 1 },
+  crash: { under: ["test/crash"], concurrency: 2 },
+  postgres: { under: ["test/postgres"], concurrency: 1 },
+  kafka: { under: ["test/kafka"], concurrency: 1 },
   consul: { under: ["test/consul"], concurrency: 1, prepare: "test/consul/harness/prepare.ts" },
 };
 const args = process.argv.slice(2);
