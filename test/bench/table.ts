@@ -64,7 +64,7 @@ function figure(values: readonly (number | undefined)[], digits: number): string
   return given.length === 0 ? "" : median(given).toFixed(digits);
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 === 1
