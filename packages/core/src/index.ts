@@ -30,6 +30,7 @@ export {
   type ChannelProcessorOptions,
   createChannelProcessor,
 } from "./channels/channel-processor.ts";
+export { WaitingLine } from "./channels/waiting-line.ts";
 export * from "./sources/source.ts";
 export { createSourceRunner, type SourceRunnerOptions } from "./sources/source-runner.ts";
 export * from "./sinks/sink.ts";

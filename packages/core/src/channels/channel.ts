@@ -24,6 +24,12 @@ export interface Channel extends Lifecycle {
    * stops, an empty batch. Throws CHANNEL_CORRUPT or CHANNEL_FAILED.
    */
   beginTake(max: number, signal?: AbortSignal): Promise<TakeTransaction>;
+  /**
+   * Takes new options while it runs: those that its definition lists as `resizable` may differ from
+   * the ones it has. Takes effect before it returns, and cannot fail: more room serves who waits;
+   * where more is held than the new limits allow, puts are refused until enough was taken.
+   */
+  reconfigure?(options: never): void;
   /** Attributes that Flume's counters of this channel have beside those of every channel. */
   readCounters?(): Record<string, number | boolean>;
   /** Why it does not serve as it should although it is open; the agent is not ready meanwhile. */

@@ -151,6 +151,8 @@ export interface Definition<
   breaksOrder?(options: OptionsOf<S>): string | undefined;
   /** Sources and sinks: the option that says how many events one transaction holds at most. */
   batchSize?(options: OptionsOf<S>): number;
+  /** Channels: the options, by their names in code, that `Channel.reconfigure` takes. */
+  readonly resizable?: readonly (keyof S & string)[];
   /** Channels: how many events one transaction may hold. */
   transactionCapacity?(options: OptionsOf<S>): number;
   /** Loads the implementation and makes it. Opens and listens on nothing: that is `start`. */

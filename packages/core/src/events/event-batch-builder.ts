@@ -36,7 +36,8 @@ export class EventBatchBuilder {
   /** The batch of what was added. The builder is empty afterwards. */
   build(): EventBatch {
     if (this.#length === 0) return EventBatch.empty;
-    const roomy = this.#bytes * 2 < this.#slab.length;
+    // A batch may wait in a channel for long: what the slab has to spare costs memory all the while.
+    const roomy = (this.#slab.length - this.#bytes) * 32 > this.#bytes;
     const slab = roomy ? Buffer.from(this.#slab.subarray(0, this.#bytes)) : this.#slab;
     const batch = EventBatch.fromSlab(slab, this.#offsets.slice(0, this.#length + 1));
     this.#slab = Buffer.alloc(0);

@@ -1,19 +1,20 @@
 import type { EventBatch, Ranges } from "@millrace/core";
 import type { EventQueue } from "./event-queue.ts";
 import { GatherSlab, gatherSlabBytes, smallPutBytes } from "./gather-slab.ts";
-import { SlabLedger } from "./slab-ledger.ts";
+import { compactMemory, memoryBytesOf, SlabLedger } from "./slab-ledger.ts";
 import type { Room } from "./transactions.ts";
 
 /** The bytes of the channel: what is held, by what, and whether there is room for more. */
 export class ByteRoom {
   /** Who leaves the queue or comes back to it retains and releases here. */
   readonly ledger = new SlabLedger();
-  readonly #capacity: number;
+  /** The most that may be held; what is held already stays when it is lowered. */
+  capacity: number;
   readonly #queue: EventQueue;
   #gatherSlab: GatherSlab | undefined;
 
   constructor(capacity: number, queue: EventQueue) {
-    this.#capacity = capacity;
+    this.capacity = capacity;
     this.#queue = queue;
   }
 
@@ -41,7 +42,7 @@ export class ByteRoom {
    */
   keepRest(batch: EventBatch, ranges: Ranges): EventBatch {
     const shared = batch.select(ranges);
-    const rest = this.ledger.holdsAlone(batch) ? shared.compact() : shared;
+    const rest = this.ledger.holdsAlone(batch) ? compactMemory(shared) : shared;
     this.ledger.retain(rest);
     this.ledger.release(batch);
     return rest;
@@ -57,10 +58,10 @@ export class ByteRoom {
       room.slab = this.#slabFor(room.bytes);
       if (room.slab !== undefined) return true;
     }
-    const alive = room.batch.heldBytes;
-    if (alive > room.bytes * 2 || alive > this.#capacity) room.batch = room.batch.copy();
+    const alive = memoryBytesOf(room.batch);
+    if (alive > room.bytes * 2 || alive > this.capacity) room.batch = room.batch.copy();
     this.ledger.retain(room.batch);
-    if (this.held <= this.#capacity) return true;
+    if (this.held <= this.capacity) return true;
     this.ledger.release(room.batch);
     return false;
   }
@@ -69,11 +70,11 @@ export class ByteRoom {
   #slabFor(bytes: number): GatherSlab | undefined {
     let target = this.#gatherSlab;
     if (target === undefined || !target.hasRoom(bytes)) {
-      if (this.held + gatherSlabBytes > this.#capacity) return undefined;
+      if (this.held + gatherSlabBytes > this.capacity) return undefined;
       target = this.#gatherSlab = new GatherSlab();
     }
     this.ledger.retainSlab(target.slab);
-    if (this.held > this.#capacity) {
+    if (this.held > this.capacity) {
       this.ledger.releaseSlab(target.slab);
       return undefined;
     }
@@ -88,7 +89,7 @@ export class ByteRoom {
   #copyHeadOut(): boolean {
     const head = this.#queue.head;
     if (head === undefined || !this.ledger.holdsAlone(head.batch)) return false;
-    const copy = head.batch.compact();
+    const copy = compactMemory(head.batch);
     if (copy === head.batch) return false;
     this.ledger.retain(copy);
     this.ledger.release(head.batch);

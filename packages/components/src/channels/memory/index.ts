@@ -31,6 +31,7 @@ a1.sinks.k1.channel = c1
             message: `${transactionCapacity} is over capacity, which is ${capacity}`,
           },
         ],
+  resizable: ["capacity", "transactionCapacity", "keepAliveSeconds", "byteCapacity"],
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>
     (await import("./memory-channel.ts")).createMemoryChannel(values, context),

@@ -7,18 +7,18 @@ import {
   type PutTransaction,
   type Ranges,
   type TakeTransaction,
+  WaitingLine,
 } from "@millrace/core";
 import assert from "node:assert/strict";
-import { getHeapStatistics } from "node:v8";
 import { ByteRoom } from "./byte-room.ts";
 import { EventQueue, type QueuedPiece } from "./event-queue.ts";
 import { registerChannelMetrics } from "./channel-metrics.ts";
+import { assertFits, channelFull, type Limits, limitsOf } from "./limits.ts";
 import { OpenTakes } from "./open-takes.ts";
 import type { Options } from "./options.ts";
 import { Put, type Room, Take, type TransactionKeeper } from "./transactions.ts";
-import { WaitingLine } from "./waiting-line.ts";
 
-/** A memory channel also says how many events it may hold: Flume's ChannelCapacity. */
+/** What a memory channel tells beside what every channel does. */
 export interface MemoryChannel extends Channel {
   readonly capacity: number;
   /** Bytes of slabs kept alive, each once, and the most there may be (Infinity for no limit). */
@@ -26,6 +26,7 @@ export interface MemoryChannel extends Channel {
   readonly byteCapacity: number;
   /** Milliseconds since the oldest event held was committed; 0 when there is none. */
   oldestEventAgeMs(): number;
+  reconfigure(options: Options): void;
 }
 
 /**
@@ -40,11 +41,7 @@ export function createMemoryChannel(options: Options, context: ChannelContext): 
 class EventsInMemory implements MemoryChannel, TransactionKeeper {
   readonly name: string;
   readonly durable = false;
-  readonly capacity: number;
-  readonly byteCapacity: number;
-  readonly #transactionCapacity: number;
-  readonly #keepAliveMs: number;
-  readonly #takeWaitMs: number;
+  #limits: Limits;
   readonly #context: ChannelContext;
   readonly #metrics: ReturnType<typeof registerChannelMetrics>;
   readonly #queue = new EventQueue();
@@ -61,13 +58,8 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
 
   constructor(options: Options, context: ChannelContext) {
     this.name = context.name;
-    this.capacity = options.capacity;
-    this.byteCapacity = byteCapacityOf(options.byteCapacity);
-    this.#bytes = new ByteRoom(this.byteCapacity, this.#queue);
-    this.#transactionCapacity = options.transactionCapacity;
-    this.#keepAliveMs = options.keepAliveSeconds * 1000;
-    // A sink runner asks again at once: with keep-alive 0 it would do nothing else.
-    this.#takeWaitMs = Math.max(1000, this.#keepAliveMs);
+    this.#limits = limitsOf(options);
+    this.#bytes = new ByteRoom(this.#limits.byteCapacity, this.#queue);
     this.#context = context;
     this.#putLine = new WaitingLine(context.runtime.clock);
     this.#takeLine = new WaitingLine(context.runtime.clock);
@@ -78,8 +70,16 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
     return this.#size;
   }
 
+  get capacity(): number {
+    return this.#limits.capacity;
+  }
+
   get bytes(): number {
     return this.#bytes.held;
+  }
+
+  get byteCapacity(): number {
+    return this.#limits.byteCapacity;
   }
 
   get run(): number {
@@ -89,6 +89,28 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
   oldestEventAgeMs(): number {
     const now = this.#context.runtime.clock.monotonic();
     return now - Math.min(this.#queue.head?.putMs ?? now, this.#openTakes.oldestPutMs() ?? now);
+  }
+
+  /** Flume's counters of a channel, with the capacity it has now. */
+  readCounters(): Record<string, number> {
+    const { capacity } = this.#limits;
+    return { ChannelCapacity: capacity, ChannelFillPercentage: (this.#size / capacity) * 100 };
+  }
+
+  /** Puts that wait keep the time they were given; all else is by the new limits at once. */
+  reconfigure(options: Options): void {
+    this.#limits = limitsOf(options);
+    this.#bytes.capacity = this.#limits.byteCapacity;
+    const { capacity, byteCapacity } = this.#limits;
+    const { held } = this.#bytes;
+    if (this.#size > capacity || held > byteCapacity) {
+      this.#context.log.warn(
+        `channel ${this.name} holds ${this.#size} events and ${held} bytes, over its new capacity ` +
+          `of ${capacity} and byteCapacity of ${byteCapacity}: it loses none of them, and takes ` +
+          `no more until there is room`,
+      );
+    }
+    if (this.#running) this.#grantWaitingPuts();
   }
 
   start(): Promise<void> {
@@ -115,13 +137,14 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
 
   async beginPut(batch: EventBatch, signal?: AbortSignal): Promise<PutTransaction> {
     if (!this.#running) throw this.closedError();
-    const room = this.#asRoom(batch);
+    const room: Room = { batch, bytes: batch.byteLength };
+    assertFits(this.#limits, this.name, batch, room.bytes);
     this.#context.counters.EventPutAttemptCount += batch.length;
     if (this.#putLine.isEmpty) {
       const put = this.#grant(room);
       if (put !== undefined) return put;
     }
-    return this.#putLine.wait(room, this.#keepAliveMs, signal, () => {
+    return this.#putLine.wait(room, this.#limits.keepAliveMs, signal, () => {
       this.#grantWaitingPuts();
       throw this.#full(room);
     });
@@ -131,7 +154,9 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
     assert(max > 0, `a take of ${max} events`);
     if (!this.#running || signal?.aborted === true) return this.#take(0);
     if (this.#queue.head !== undefined) return this.#take(max);
-    return this.#takeLine.wait(max, this.#takeWaitMs, signal, () => this.#take(0));
+    // A sink runner asks again at once: with keep-alive 0 it would do nothing else.
+    const waitMs = Math.max(1000, this.#limits.keepAliveMs);
+    return this.#takeLine.wait(max, waitMs, signal, () => this.#take(0));
   }
 
   store({ batch, bytes, slab }: Room): void {
@@ -178,28 +203,10 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
     this.#serveWaitingTakes();
   }
 
-  /** What the put asks for. Throws TRANSACTION_TOO_LARGE for what could never be granted. */
-  #asRoom(batch: EventBatch): Room {
-    if (batch.length > this.#transactionCapacity) {
-      throw new MillraceError(
-        "TRANSACTION_TOO_LARGE",
-        `a batch of ${batch.length} events is over transactionCapacity ${this.#transactionCapacity} of channel ${this.name}`,
-      );
-    }
-    const bytes = batch.byteLength;
-    if (bytes > this.byteCapacity) {
-      throw new MillraceError(
-        "TRANSACTION_TOO_LARGE",
-        `a batch of ${bytes} bytes is over byteCapacity ${this.byteCapacity} of channel ${this.name}`,
-      );
-    }
-    return { batch, bytes };
-  }
-
   /** Holds room for the batch; undefined when there is none. */
   #grant(room: Room): Put | undefined {
     const { batch } = room;
-    if (this.#size + this.#promised + batch.length > this.capacity) return undefined;
+    if (this.#size + this.#promised + batch.length > this.#limits.capacity) return undefined;
     if (!this.#bytes.hold(room)) return undefined;
     this.#promised += batch.length;
     return new Put(this, room);
@@ -207,7 +214,7 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
 
   #take(max: number): Take {
     const pieces: QueuedPiece[] = [];
-    let left = Math.min(max, this.#transactionCapacity);
+    let left = Math.min(max, this.#limits.transactionCapacity);
     for (let head = this.#queue.head; head !== undefined && left > 0; head = this.#queue.head) {
       if (head.batch.length <= left) {
         this.#queue.shift();
@@ -277,18 +284,8 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
   }
 
   #full({ batch, bytes }: Room): MillraceError {
-    const seconds = this.#keepAliveMs / 1000;
-    return new MillraceError(
-      "CHANNEL_FULL",
-      `channel ${this.name} had no room for ${batch.length} events of ${bytes} bytes within ` +
-        `keep-alive of ${seconds} s: it holds ${this.#size + this.#promised} of ${this.capacity} ` +
-        `events and ${this.#bytes.held} of ${this.byteCapacity} bytes`,
-    );
+    const asked = { events: batch.length, bytes };
+    const held = { events: this.#size + this.#promised, bytes: this.#bytes.held };
+    return channelFull(this.#limits, this.name, asked, held);
   }
-}
-
-/** Flume's default is 80 % of the largest heap; 0 lifts the limit, as it does in Flume. */
-function byteCapacityOf(given: number | undefined): number {
-  if (given === undefined) return Math.floor(getHeapStatistics().heap_size_limit * 0.8);
-  return given === 0 ? Infinity : given;
 }

@@ -1,4 +1,4 @@
-import type { Clock, Timer } from "@millrace/core";
+import type { Clock, Timer } from "../runtime/clock.ts";
 
 interface Waiter<Asked, Got> {
   readonly asked: Asked;
@@ -6,8 +6,9 @@ interface Waiter<Asked, Got> {
 }
 
 /**
- * Who waits, first come, first served. Each has a timer and listens to its signal only while it
- * stands here: whoever is served at once never enters.
+ * Who waits for room or for events, first come, first served: `Asked` is what each asks for, `Got`
+ * what it is served with. Each has a timer and listens to its signal only while it stands here:
+ * whoever is served at once never enters.
  */
 export class WaitingLine<Asked, Got> {
   readonly #clock: Clock;
