@@ -1,4 +1,4 @@
-import { EventBatch, MillraceError, type TakeTransaction } from "@millrace/core";
+import { EventBatch, MillraceError, type Ranges, type TakeTransaction } from "@millrace/core";
 import {
   type Boot,
   type BootOptions,
@@ -11,17 +11,9 @@ import {
   SimulatedDisk,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
+import { ChannelModel } from "./channel-model.test.ts";
 import { createFileChannel, type FileChannel } from "./file-channel.ts";
 import type { FileChannelOptions } from "./options.ts";
-
-/** What the world knows of one event it handed over. */
-interface Issued {
-  readonly id: number;
-  /** `ok`: told so, or found again. `open`: never answered, or told it failed. `cut`: found gone. */
-  state: "open" | "ok" | "cut";
-  /** Settled by a take; `synced`: and known to be on disk, so it never comes back. */
-  acknowledged: "no" | "settled" | "synced";
-}
 
 export const smallOptions = {
   dataDirs: ["/data/one"],
@@ -36,11 +28,8 @@ export const smallOptions = {
   lockWaitMs: 0,
 } satisfies Partial<FileChannelOptions>;
 
-export interface Crash {
-  readonly at: number;
-  /** Undefined: the process is killed, the machine goes on. */
-  readonly power: PowerCut | undefined;
-}
+/** What was being done when a crash came. */
+export type Phase = "recovery" | "roll" | "free" | "group" | "other";
 
 /** Thrown out of a life that ended. */
 class Died extends Error {
@@ -52,21 +41,21 @@ class Died extends Error {
 }
 
 /**
- * One channel over many lives, and a model of what must be true of it. The judgements are made in
- * `judge`, which takes everything and puts it back:
- *
- * - told OK and not delivered is present, in order;
- * - a synced acknowledgement is not delivered again;
- * - what was cut never returns;
- * - (run, sequence) names one event for ever.
+ * One channel over many lives on one disk, held against the model: every take as it happens, and
+ * after every start, in `judge`, everything there is. Beside the model one more promise is kept:
+ * (run, sequence) names one event for ever.
  */
 export class CrashWorld {
   readonly disk: SimulatedDisk;
-  readonly options: Partial<FileChannelOptions> & Pick<FileChannelOptions, "dataDirs">;
-  readonly counts = { judged: 0, present: 0, redelivered: 0, cut: 0 };
+  options: Partial<FileChannelOptions> & Pick<FileChannelOptions, "dataDirs">;
+  readonly model = new ChannelModel();
+  readonly crashes: Record<Phase, number> = { recovery: 0, roll: 0, free: 0, group: 0, other: 0 };
   readonly #random;
-  readonly #issued: Issued[] = [];
   readonly #names = new Map<string, number>();
+  readonly #takes: { transaction: TakeTransaction; ids: readonly number[] }[] = [];
+  #issued = 0;
+  /** Puts that the channel refused to begin. */
+  refusedPuts = 0;
   #boot: Boot | undefined;
   #clock: FakeClock = createFakeClock();
   channel: FileChannel | undefined;
@@ -91,6 +80,10 @@ export class CrashWorld {
     return this.#clock;
   }
 
+  get openTakes(): number {
+    return this.#takes.length;
+  }
+
   /** Opens the channel in a new life. */
   async open(options: BootOptions = {}): Promise<void> {
     this.#boot = this.disk.boot(options);
@@ -99,14 +92,16 @@ export class CrashWorld {
     const runtime = { clock: this.#clock, random: this.#random, files, locks };
     this.channel = createFileChannel(this.options, channelContext({ runtime }));
     this.isOpen = false;
+    this.#takes.length = 0;
     await this.alive(this.channel.start(new AbortController().signal));
     this.isOpen = true;
   }
 
-  /** Ends the life that crashed, as power or a kill leaves the disk. */
+  /** Ends the life, as power or a kill leaves the disk. */
   crash(power: PowerCut | undefined): void {
     if (power === undefined) this.disk.kill();
     else this.disk.powerCut(power);
+    this.model.crash(power !== undefined);
     this.channel = undefined;
   }
 
@@ -116,57 +111,93 @@ export class CrashWorld {
       await life();
       return undefined;
     } catch (error) {
-      if (error instanceof Died) return error.operation;
-      throw error;
+      if (!(error instanceof Died)) throw error;
+      this.crashes[this.#phaseOf(error.operation)]++;
+      return error.operation;
     }
   }
 
-  /** Puts batches at once; each is told OK or not by itself. */
-  async put(...sizes: readonly { count: number; bytes: number }[]): Promise<void> {
+  /** Puts batches at once; each is told OK or not by itself. Those of `rolledBack` are not committed. */
+  async put(
+    ...sizes: readonly { count: number; bytes: number; rolledBack?: boolean }[]
+  ): Promise<void> {
     const channel = this.#require();
-    const puts: { issued: Issued[]; commit: Promise<void> }[] = [];
-    const settledBefore = this.#issued.filter((one) => one.acknowledged === "settled");
-    for (const { count, bytes } of sizes) {
-      const issued = Array.from({ length: count }, () => this.#issue());
-      const batch = this.#batchOf(issued, bytes);
-      const transaction = await this.alive(channel.beginPut(batch));
-      puts.push({ issued, commit: transaction.commit() });
+    const puts: { ids: number[]; commit: Promise<void> }[] = [];
+    const settledBefore = [...this.model.settled];
+    const synced = this.options.fsyncPerTransaction !== false;
+    for (const { count, bytes, rolledBack = false } of sizes) {
+      const ids = Array.from({ length: count }, () => this.#issued++);
+      const transaction = await this.#begin(channel, this.#batchOf(ids, bytes));
+      if (transaction === undefined) continue;
+      if (rolledBack) {
+        await this.alive(transaction.rollback());
+        continue;
+      }
+      for (const id of ids) this.model.doubtful.add(id);
+      puts.push({ ids, commit: transaction.commit() });
     }
-    for (const { issued, commit } of puts) {
+    for (const { ids, commit } of puts) {
       try {
         await this.alive(commit);
       } catch (error) {
         if (!(error instanceof MillraceError)) throw error;
         continue;
       }
-      for (const one of issued) one.state = "ok";
-      for (const one of settledBefore) one.acknowledged = "synced";
+      this.model.put(ids, synced);
+      if (synced) this.model.acknowledged(settledBefore);
     }
   }
 
   /** Takes up to `max`, settles the first `settle` of them and returns the rest. */
   async take(max: number, settle: number): Promise<void> {
-    const take = await this.#takeSome(max);
-    const ids = idsOf(take.batch);
-    this.#checkNames(take.batch, ids);
-    const settled = ids.slice(0, settle);
-    for (const id of settled) this.#of(id).acknowledged = "settled";
-    await this.alive(take.commit([{ from: 0, to: settled.length }].filter(({ to }) => to > 0)));
+    await this.hold(max);
+    const { ids } = this.#takes.at(-1) ?? { ids: [] };
+    await this.endTake(this.#takes.length - 1, [{ from: 0, to: Math.min(settle, ids.length) }]);
+  }
+
+  /** Takes up to `max` and keeps them in hand. */
+  async hold(max: number): Promise<void> {
+    const transaction = await this.alive(this.#require().beginTake(max));
+    const ids = idsOf(transaction.batch);
+    this.#checkNames(transaction.batch, ids);
+    this.model.take(ids, "a take");
+    this.#takes.push({ transaction, ids });
+  }
+
+  /** Ends a take in hand: settles those ranges of it, or nothing by a rollback. */
+  async endTake(index: number, settled: Ranges | "rollback"): Promise<void> {
+    const [take] = this.#takes.splice(index, 1);
+    if (take === undefined) return;
+    const { transaction, ids } = take;
+    if (settled === "rollback") {
+      this.model.giveBack(ids);
+      return this.alive(transaction.rollback());
+    }
+    const ranges = settled.filter(({ from, to }) => from < to);
+    const done = ids.filter((_, i) => ranges.some(({ from, to }) => i >= from && i < to));
+    this.model.giveBack(ids);
+    this.model.settle(done);
+    await this.alive(transaction.commit(ranges));
   }
 
   /** Time passes in which nothing is put: acknowledgements are synced by then, unless writes fail. */
   async rest(ms = 150, trustsAcks = true): Promise<void> {
-    const settled = this.#issued.filter((one) => one.acknowledged === "settled");
+    const settled = [...this.model.settled];
+    const unsynced = [...this.model.unsynced];
     await this.alive(this.#clock.advance(ms));
-    if (this.#hasFailed() || !trustsAcks) return;
-    for (const one of settled) one.acknowledged = "synced";
+    const { fsyncPerTransaction = true, fsyncIntervalMs = 5000 } = this.options;
+    if (this.#hasFailed() || !trustsAcks || (!fsyncPerTransaction && ms <= fsyncIntervalMs)) return;
+    this.model.acknowledged(settled);
+    for (const id of unsynced) this.model.unsynced.delete(id);
   }
 
-  async stop(): Promise<void> {
-    const channel = this.#require();
-    await this.alive(channel.stop(new AbortController().signal));
-    for (const one of this.#hasFailed() ? [] : this.#issued) {
-      if (one.acknowledged === "settled") one.acknowledged = "synced";
+  /** Closes in order. What is in hand is returned by the next start. */
+  async stop(trustsAcks = true): Promise<void> {
+    await this.alive(this.#require().stop(new AbortController().signal));
+    this.model.crash(false);
+    if (!this.#hasFailed() && trustsAcks) {
+      this.model.acknowledged(this.model.settled);
+      this.model.unsynced.clear();
     }
     this.channel = undefined;
   }
@@ -177,7 +208,7 @@ export class CrashWorld {
     const takes: TakeTransaction[] = [];
     const present: number[] = [];
     for (let left = channel.size; left > 0;) {
-      const take = await this.#takeSome(1000);
+      const take = await this.alive(channel.beginTake(1000));
       assert.ok(take.batch.length > 0, `${where}: ${left} more events are counted than come`);
       const ids = idsOf(take.batch);
       this.#checkNames(take.batch, ids);
@@ -185,7 +216,7 @@ export class CrashWorld {
       left -= ids.length;
       takes.push(take);
     }
-    this.#compare(present, where);
+    this.model.judge(present, where);
     for (const take of takes) await this.alive(take.rollback());
   }
 
@@ -198,38 +229,24 @@ export class CrashWorld {
     return Promise.race([promise, died]);
   }
 
-  #takeSome(max: number): Promise<TakeTransaction> {
-    return this.alive(this.#require().beginTake(max));
+  /** Undefined when the channel refused, as a full one or a failed one does. */
+  async #begin(channel: FileChannel, batch: EventBatch) {
+    try {
+      return await this.alive(channel.beginPut(batch));
+    } catch (error) {
+      const code = error instanceof MillraceError ? error.code : "";
+      if (!["DISK_FULL", "CHANNEL_FAILED"].includes(code)) throw error;
+      this.refusedPuts++;
+      return undefined;
+    }
   }
 
-  #compare(present: readonly number[], where: string): void {
-    this.counts.judged++;
-    this.counts.present += present.length;
-    assert.deepEqual(
-      present,
-      [...present].sort((a, b) => a - b),
-      `${where}: out of order`,
-    );
-    const found = new Set(present);
-    assert.equal(found.size, present.length, `${where}: an event is there twice`);
-    for (const one of this.#issued) {
-      const { id, state, acknowledged } = one;
-      if (!found.has(id)) {
-        const mustBe = state === "ok" && acknowledged === "no";
-        assert.ok(!mustBe, `${where}: event ${id} was told OK and is lost`);
-        if (acknowledged === "settled") one.acknowledged = "synced";
-        if (state === "open") {
-          this.counts.cut++;
-          one.state = "cut";
-        }
-        continue;
-      }
-      assert.notEqual(state, "cut", `${where}: event ${id} was cut and has returned`);
-      assert.notEqual(acknowledged, "synced", `${where}: event ${id} was acknowledged and is back`);
-      if (acknowledged === "settled") this.counts.redelivered++;
-      one.acknowledged = "no";
-      one.state = "ok";
-    }
+  #phaseOf({ kind, path, position = 0 }: Operation): Phase {
+    if (!this.isOpen) return "recovery";
+    if (path.includes("spare-") || kind === "unlink" || kind === "truncate") return "free";
+    if (kind === "create" || kind === "rename" || kind === "syncDirectory") return "roll";
+    if (kind === "write" && position <= 4096) return "roll";
+    return kind === "write" || kind === "datasync" ? "group" : "other";
   }
 
   #checkNames(batch: EventBatch, ids: readonly number[]): void {
@@ -243,29 +260,19 @@ export class CrashWorld {
     });
   }
 
-  #issue(): Issued {
-    const issued: Issued = { id: this.#issued.length, state: "open", acknowledged: "no" };
-    this.#issued.push(issued);
-    return issued;
-  }
-
   /** Bodies are padded with whole records of the log itself, where there are any. */
-  #batchOf(issued: readonly Issued[], bytes: number): EventBatch {
+  #batchOf(ids: readonly number[], bytes: number): EventBatch {
     const paths = this.disk.paths("/data").filter((path) => path.endsWith(".seg"));
     const path = paths[this.#random.integer(Math.max(1, paths.length))];
     const log = path === undefined ? undefined : this.disk.file(path);
     return EventBatch.fromEvents(
-      issued.map(({ id }) => {
+      ids.map((id) => {
         const body = Buffer.alloc(Math.max(8, bytes), 0x61);
         log?.content.subarray(4096, 4096 + bytes).copy(body, 8);
         body.write(String(id).padStart(8, "0"), 0, "latin1");
         return { body };
       }),
     );
-  }
-
-  #of(id: number): Issued {
-    return this.#issued[id] as Issued;
   }
 
   #hasFailed(): boolean {

@@ -63,6 +63,37 @@ function assertOneGroupInDoubt(calls: readonly RecordedCall[]): void {
   }
 }
 
+test("a spare is used again only behind the sync of its directory that came after its own rename (F8), and a file's name is synced before its header is written (F1)", async () => {
+  const boot = simDisk().disk.boot();
+  const recorded = recordFiles(boot.files);
+  const context = channelContext();
+  const runtime = { ...context.runtime, files: recorded.files, locks: boot.locks };
+  const channel = createFileChannel(smallOptions, { ...context, runtime });
+  await channel.start(never);
+  for (let id = 1; id <= 200; id += 5) {
+    await put(channel, sized(id, id + 4, 900));
+    await drain(channel, 5);
+  }
+  await channel.stop(never);
+  const unsynced = new Set<string>();
+  const seen = { spares: 0, reused: 0, headers: 0 };
+  for (const { kind, path, from = "", position } of recorded.calls) {
+    const reused = from.includes("spare-");
+    if (kind === "syncDirectory") unsynced.clear();
+    if (kind === "rename" && reused) {
+      seen.reused++;
+      assert.ok(!unsynced.has(from), `${from} is used again before its name is synced`);
+    }
+    if (kind === "rename" || kind === "create") unsynced.add(path);
+    if (kind === "rename" && path.includes("spare-")) seen.spares++;
+    if (kind === "write" && position === 0 && path.endsWith(".seg")) {
+      seen.headers++;
+      assert.ok(!unsynced.has(path), `${path} has a header before its name is synced`);
+    }
+  }
+  assert.ok(seen.spares > 3 && seen.reused > 3 && seen.headers > 3, JSON.stringify(seen));
+});
+
 /** Keeps the calls that store something. */
 function watch(calls: Operation[]) {
   return (operation: Operation): undefined => {

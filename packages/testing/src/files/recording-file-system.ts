@@ -9,6 +9,8 @@ export interface RecordedCall {
   end: number | undefined;
   readonly position?: number;
   readonly bytes?: number;
+  /** The old path of a rename. */
+  readonly from?: string;
 }
 
 export interface RecordingFileSystem {
@@ -26,7 +28,7 @@ export function recordFiles(inner: FileSystem): RecordingFileSystem {
     kind: string,
     path: string,
     run: () => Promise<T>,
-    rest: { position?: number; bytes?: number } = {},
+    rest: { position?: number; bytes?: number; from?: string } = {},
   ): Promise<T> => {
     const call: RecordedCall = { kind, path, begin: ++moment, end: undefined, ...rest };
     calls.push(call);
@@ -51,10 +53,12 @@ export function recordFiles(inner: FileSystem): RecordingFileSystem {
   });
   const files: FileSystem = {
     open: (path, mode) =>
-      record("open", path, async () => recordHandle(await inner.open(path, mode), path)),
+      record(mode === "create" ? "create" : "open", path, async () =>
+        recordHandle(await inner.open(path, mode), path),
+      ),
     stat: (path) => record("stat", path, () => inner.stat(path)),
     readDirectory: (path) => record("readDirectory", path, () => inner.readDirectory(path)),
-    rename: (from, to) => record("rename", to, () => inner.rename(from, to)),
+    rename: (from, to) => record("rename", to, () => inner.rename(from, to), { from }),
     unlink: (path) => record("unlink", path, () => inner.unlink(path)),
     makeDirectory: (path) => record("makeDirectory", path, () => inner.makeDirectory(path)),
     syncDirectory: (path) => record("syncDirectory", path, () => inner.syncDirectory(path)),

@@ -133,6 +133,6 @@ test("a recording keeps begin and end of every call in one order", async () => {
   assert.ok(sync !== undefined && sync.begin > before && (sync.end ?? 0) > sync.begin);
   assert.deepEqual(
     recorded.calls.map(({ kind }) => kind),
-    ["open", "write", "datasync"],
+    ["create", "write", "datasync"],
   );
 });

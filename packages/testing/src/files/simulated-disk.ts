@@ -67,6 +67,8 @@ export class SimulatedDisk {
   readonly sectorBytes: number;
   readonly root = new SimulatedDirectory();
   capacityBytes: number;
+  /** Files that power cuts left torn, so far. */
+  tornFiles = 0;
   #boots = 0;
   /** What an unlinked file held: found again in blocks that are allocated but not written. */
   #garbage: Buffer = Buffer.alloc(0);
@@ -143,7 +145,7 @@ export class SimulatedDisk {
     directory.powerCut(how, this.random);
     for (const node of new Set([...before, ...directory.entries.values()])) {
       if (node.isDirectory) this.#cut(node, how);
-      else node.powerCut(how, this.random, this.#garbage);
+      else if (node.powerCut(how, this.random, this.#garbage)) this.tornFiles++;
     }
   }
 }

@@ -17,7 +17,8 @@ interface Call<T> {
   readonly position?: number;
   readonly bytes?: number;
   run(fault: Fault): T;
-  part?(): void;
+  /** Or `maybe`: all of it or nothing. */
+  readonly part?: (() => void) | "maybe";
 }
 
 /** The file system of one life of the disk. */
@@ -47,7 +48,8 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
     };
     if (number === options.crashAt) {
       dead = true;
-      what.part?.();
+      if (what.part === "maybe") happenMaybe(disk, what);
+      else what.part?.();
       crash(operation);
       return never();
     }
@@ -150,20 +152,23 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
 
   const files: Boot["files"] = {
     open(path, mode) {
-      const kind = mode === "create" ? "create" : "open";
-      const run = (): FileHandle => {
-        const node = disk.find(path);
-        if (node?.isDirectory === true) throw systemError("EISDIR", path);
-        if (node !== undefined) {
-          if (mode === "create") throw systemError("EEXIST", path);
-          return handleOf(node, path, mode === "append");
-        }
-        if (mode === "read" || mode === "write") throw systemError("ENOENT", path);
-        const file = disk.newFile();
-        directoryOf(path).link(nameOf(path), file);
-        return handleOf(file, path, mode === "append");
-      };
-      return call({ kind, path, run, part: maybe(disk, run) });
+      return call({
+        kind: mode === "create" ? "create" : "open",
+        path,
+        part: "maybe",
+        run: () => {
+          const node = disk.find(path);
+          if (node?.isDirectory === true) throw systemError("EISDIR", path);
+          if (node !== undefined) {
+            if (mode === "create") throw systemError("EEXIST", path);
+            return handleOf(node, path, mode === "append");
+          }
+          if (mode === "read" || mode === "write") throw systemError("ENOENT", path);
+          const file = disk.newFile();
+          directoryOf(path).link(nameOf(path), file);
+          return handleOf(file, path, mode === "append");
+        },
+      });
     },
     stat: (path) => call({ kind: "stat", path, run: () => statOf(need(path)) }),
     readDirectory: (path) =>
@@ -181,35 +186,47 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
         },
       }),
     rename(from, to) {
-      const run = (): void => {
-        const node = need(from);
-        const source = directoryOf(from);
-        const target = directoryOf(to);
-        const replaced = target.entries.get(nameOf(to));
-        if (replaced !== undefined) disk.forget(replaced);
-        if (source === target) return source.rename(nameOf(from), nameOf(to), node);
-        source.unlink(nameOf(from), node);
-        target.link(nameOf(to), node);
-      };
-      return call({ kind: "rename", path: to, run, part: maybe(disk, run) });
+      return call({
+        kind: "rename",
+        path: to,
+        part: "maybe",
+        run: () => {
+          const node = need(from);
+          const source = directoryOf(from);
+          const target = directoryOf(to);
+          const replaced = target.entries.get(nameOf(to));
+          if (replaced !== undefined) disk.forget(replaced);
+          if (source === target) return source.rename(nameOf(from), nameOf(to), node);
+          source.unlink(nameOf(from), node);
+          target.link(nameOf(to), node);
+        },
+      });
     },
     unlink(path) {
-      const run = (): void => {
-        const node = need(path);
-        disk.forget(node);
-        directoryOf(path).unlink(nameOf(path), node);
-      };
-      return call({ kind: "unlink", path, run, part: maybe(disk, run) });
+      return call({
+        kind: "unlink",
+        path,
+        part: "maybe",
+        run: () => {
+          const node = need(path);
+          disk.forget(node);
+          directoryOf(path).unlink(nameOf(path), node);
+        },
+      });
     },
     makeDirectory(path) {
-      const run = (): void => {
-        let at = "";
-        for (const name of path.split("/").filter((part) => part !== "")) {
-          at += `/${name}`;
-          if (disk.find(at) === undefined) directoryOf(at).link(name, new SimulatedDirectory());
-        }
-      };
-      return call({ kind: "makeDirectory", path, run, part: maybe(disk, run) });
+      return call({
+        kind: "makeDirectory",
+        path,
+        part: "maybe",
+        run: () => {
+          let at = "";
+          for (const name of path.split("/").filter((part) => part !== "")) {
+            at += `/${name}`;
+            if (disk.find(at) === undefined) directoryOf(at).link(name, new SimulatedDirectory());
+          }
+        },
+      });
     },
     syncDirectory: (path) =>
       call({
@@ -261,15 +278,13 @@ function roomFor(disk: SimulatedDisk, file: SimulatedFile, position: number): nu
   return allocated + Math.floor(free / sectorBytes) * sectorBytes - position;
 }
 
-function maybe(disk: SimulatedDisk, run: () => unknown): () => void {
-  return () => {
-    if (disk.random.integer(2) === 0) return;
-    try {
-      run();
-    } catch {
-      // What would have failed did nothing.
-    }
-  };
+function happenMaybe(disk: SimulatedDisk, call: Call<unknown>): void {
+  if (disk.random.integer(2) === 0) return;
+  try {
+    call.run(undefined);
+  } catch {
+    // What would have failed did nothing.
+  }
 }
 
 function never<T>(): Promise<T> {

@@ -63,8 +63,11 @@ export class SimulatedFile {
     this.#versions.clear();
   }
 
-  /** Leaves the file as it is found after the power came back. `garbage` fills what was allocated. */
-  powerCut(how: PowerCut, random: Random, garbage: Buffer): void {
+  /**
+   * Leaves the file as it is found after the power came back. `garbage` fills what was allocated.
+   * Returns whether it is torn: some of what was not synced is there and some is not.
+   */
+  powerCut(how: PowerCut, random: Random, garbage: Buffer): boolean {
     const cut = Math.max(this.length, this.#storedLength);
     const stored = grown(this.#stored, cut);
     if (
@@ -77,17 +80,21 @@ export class SimulatedFile {
         garbage.copy(stored, at, 0, Math.min(garbage.length, cut - at));
       }
     }
+    let kept = 0;
     for (const [sector, versions] of this.#versions) {
       const last = versions.length - 1;
       const pick =
         how === "lose" ? -1 : how === "keep" ? last : random.integer(versions.length + 1) - 1;
       versions[pick]?.copy(stored, sector * this.#sectorBytes);
+      if (pick === last) kept++;
     }
+    const isTorn = kept > 0 && kept < this.#versions.size;
     this.#storedLength = this.#lengthAfter(how, random);
     this.#stored = Buffer.from(stored.subarray(0, this.#storedLength));
     this.content = Buffer.from(this.#stored);
     this.length = this.#storedLength;
     this.#versions.clear();
+    return isTorn;
   }
 
   /** Changes stored and visible bytes alike: rot, not a write. */
