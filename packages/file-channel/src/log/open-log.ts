@@ -14,9 +14,9 @@ import type { Tlv } from "../format/tlv.ts";
 import { ActiveSegment } from "./active-segment.ts";
 import { confirmIdentity, type Identity } from "./identity.ts";
 import { LogState } from "./log-state.ts";
+import { openRecords } from "./open-records.ts";
 import { extValue, runOf } from "./record-extensions.ts";
 import { findSegments, type Recovered, recover } from "./recovery.ts";
-import { RecordReader } from "./record-reader.ts";
 import { type Segment, segmentPath } from "./segment.ts";
 import { type PreparedFile, SegmentStore, type StoreOptions } from "./segment-store.ts";
 import { SyncError, syncFile } from "./sync-error.ts";
@@ -192,12 +192,8 @@ async function storeHeader({ handle, path }: Segment): Promise<void> {
 async function copyRecords({ newest, unproven }: Recovered): Promise<NewRecord[]> {
   const { handle, header } = newest;
   if (handle === undefined || unproven.length === 0) return [];
-  const reader = new RecordReader(handle, {
-    salt: header.salt,
-    align: header.groupAlign,
-    limit: Number.MAX_SAFE_INTEGER,
-    windowBytes: 64 * 1024,
-  });
+  const limit = Number.MAX_SAFE_INTEGER;
+  const reader = await openRecords(handle, header, { limit, windowBytes: 64 * 1024 });
   const copies: NewRecord[] = [];
   for (const offset of unproven) {
     const record = await reader.read(offset);

@@ -17,6 +17,8 @@ export interface ReadRecord {
   readonly end: number;
   readonly ext: Buffer;
   readonly body: Buffer;
+  /** The body is encrypted, and the reader was opened without keys. */
+  readonly sealed: boolean;
 }
 
 /** Reads records of one segment through a window of a few MiB; verifies each. */
@@ -69,6 +71,7 @@ export class RecordReader {
       end: this.endOf(head, offset),
       ext: this.#window.subarray(extAt, bodyAt),
       body: this.#window.subarray(bodyAt, bodyAt + head.bodyBytes),
+      sealed: false,
     };
   }
 

@@ -14,7 +14,8 @@ import {
 } from "../format/segment-header.ts";
 import { decodeSnapshot, type Snapshot } from "../format/snapshot.ts";
 import { LogState } from "./log-state.ts";
-import { RecordReader } from "./record-reader.ts";
+import { openRecords } from "./open-records.ts";
+import type { RecordReader } from "./record-reader.ts";
 import { type Segment, segmentIdOf } from "./segment.ts";
 import { corruptAt, SegmentWalk } from "./segment-walk.ts";
 import { refuseUnprovenHeader } from "./unproven-header.ts";
@@ -116,12 +117,8 @@ async function walkNewest(
   log: Log,
 ): Promise<Recovered> {
   const header = file.header as SegmentHeader;
-  const reader = new RecordReader(handle, {
-    salt: header.salt,
-    align: header.groupAlign,
-    limit: file.size,
-    windowBytes,
-  });
+  // Without keys: what is sealed verifies all the same.
+  const reader = await openRecords(handle, header, { limit: file.size, windowBytes });
   const snapshot = await readSnapshot(reader, file);
   const state = new LogState(snapshot, header.firstSequence);
   const newest = toSegment(file, header.firstSequence, segmentHeaderBytes, handle);

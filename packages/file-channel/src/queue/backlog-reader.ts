@@ -8,8 +8,9 @@ import {
 import { dirname, join } from "node:path";
 import { readU64 } from "../format/bytes.ts";
 import { extType, recordType } from "../format/record.ts";
+import { openRecords } from "../log/open-records.ts";
 import { extValue, runOf } from "../log/record-extensions.ts";
-import { type ReadRecord, RecordReader } from "../log/record-reader.ts";
+import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
 import { openForReading, type Segment } from "../log/segment.ts";
 import type { SequenceSet } from "../log/sequence-set.ts";
 import type { EventQueue, Stretch } from "./event-queue.ts";
@@ -179,13 +180,8 @@ export class BacklogReader {
     const { segment } = stretch;
     if (this.#reader?.segment !== segment) {
       const handle = await openForReading(this.#parts.files, segment);
-      const { salt, groupAlign } = segment.header;
-      const records = new RecordReader(handle, {
-        salt,
-        align: groupAlign,
-        limit: stretch.end,
-        windowBytes,
-      });
+      const limit = stretch.end;
+      const records = await openRecords(handle, segment.header, { limit, windowBytes });
       this.#reader = { segment, records };
     }
     this.#reader.records.extend(stretch.end);

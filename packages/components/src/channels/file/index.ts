@@ -1,4 +1,5 @@
 import { defineChannel } from "@millrace/core";
+import { checkLogOptions } from "../../file-channel/check-log-options.ts";
 import { options } from "./options.ts";
 
 export const channel = defineChannel({
@@ -22,21 +23,7 @@ a1.channels.c1.transactionCapacity = 1000
 a1.sinks.k1.type = null
 a1.sinks.k1.channel = c1
 `,
-  check: ({ capacity, transactionCapacity, encryption }) => [
-    ...(transactionCapacity <= capacity
-      ? []
-      : [
-          {
-            key: "transactionCapacity",
-            message: `${transactionCapacity} is over capacity, which is ${capacity}`,
-          },
-        ]),
-    ...[...encryption.keys()].slice(0, 1).map((key) => ({
-      key: `encryption.${key}`,
-      message:
-        "the file channel does not encrypt yet; remove the encryption properties and encrypt the disk, or stay on Java Flume for this channel",
-    })),
-  ],
+  check: (values) => checkLogOptions(values, values.capacity),
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>
     (await import("./file-channel.ts")).createConfiguredFileChannel(values, context),

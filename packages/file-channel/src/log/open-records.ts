@@ -1,0 +1,30 @@
+import type { FileHandle } from "@millrace/core";
+import type { SegmentHeader } from "../format/segment-header.ts";
+import type { KeyProvider } from "../keys/key-provider.ts";
+import { RecordReader } from "./record-reader.ts";
+
+export interface OpenRecordsOptions {
+  /** Nothing at or behind this offset is read. */
+  readonly limit: number;
+  /** Read at once; a larger record is read whole. */
+  readonly windowBytes: number;
+  /**
+   * Opens the bodies of an encrypted segment. Without keys records verify all the same, and the
+   * bodies of its PUTs come as they are stored (`sealed`).
+   */
+  readonly keys?: KeyProvider | undefined;
+}
+
+/**
+ * A reader of the records behind this header. Throws KEY_MISSING, KEY_INVALID or KEY_WRONG before
+ * anything is read, when keys are given and the segment's own is not among them.
+ */
+export async function openRecords(
+  handle: FileHandle,
+  header: SegmentHeader,
+  options: OpenRecordsOptions,
+): Promise<RecordReader> {
+  const { limit, windowBytes } = options;
+  const { salt, groupAlign: align } = header;
+  return new RecordReader(handle, { salt, align, limit, windowBytes });
+}
