@@ -14,6 +14,11 @@ export const errorTable = {
     says: "The channel had no room for the batch within keep-alive.",
     todo: "Let the sinks catch up, or raise capacity or byteCapacity.",
   },
+  CHANNEL_TIMEOUT: {
+    answer: "retry",
+    says: "The sinks of a direct channel took the batch but had not delivered it within answerTimeout.",
+    todo: "Check the sinks and what they deliver to; the sender tries again, and what the sinks still deliver arrives twice.",
+  },
   TRANSACTION_TOO_LARGE: {
     answer: "reject",
     says: "One batch holds more events or bytes than one transaction of the channel may.",
@@ -49,6 +54,21 @@ export const errorTable = {
     says: "Another agent holds the channel's directory.",
     todo: "Stop the other agent, or give each channel directories of its own.",
   },
+  KEY_MISSING: {
+    answer: "fatal",
+    says: "A key that a file channel is to encrypt with, or that one of its segments is encrypted with, is not there.",
+    todo: "Configure encryption.keyProvider so that it has the key the message names; without it the events cannot be read.",
+  },
+  KEY_INVALID: {
+    answer: "fatal",
+    says: "A key file, or a key store, does not hold a key that can be used.",
+    todo: "Correct what the message names: a key has 16, 24 or 32 bytes and is readable by the agent's user alone.",
+  },
+  KEY_WRONG: {
+    answer: "fatal",
+    says: "The key of that name is not the one that a segment was encrypted with.",
+    todo: "Bring back the key that had the name when the segment was written; a new key needs a new name.",
+  },
   DISK_FULL: {
     answer: "retry",
     says: "The disk has no room beyond what is kept back for acknowledgements.",
@@ -58,6 +78,26 @@ export const errorTable = {
     answer: "retry",
     says: "A write to disk failed before anything was promised.",
     todo: "Check the disk; the batch was rolled back and is tried again.",
+  },
+  DATABASE_UNAVAILABLE: {
+    answer: "retry",
+    says: "The database of a jdbc channel cannot be reached, or its connection was lost; whether a put under way is stored is unknown.",
+    todo: "Check the server and the network. The channel connects again by itself; a put that was told this is tried again by its sender.",
+  },
+  DATABASE_FAILED: {
+    answer: "retry",
+    says: "The database of a jdbc channel answered with an error; nothing of the transaction is stored.",
+    todo: "See the message; the batch is tried again.",
+  },
+  DATABASE_REFUSED: {
+    answer: "fatal",
+    says: "The database of a jdbc channel does not let the agent in: user, password, database, rights or tables.",
+    todo: "Correct what the message names.",
+  },
+  DATABASE_DRIVER_MISSING: {
+    answer: "fatal",
+    says: "No driver for the channel's database can be loaded.",
+    todo: "See the message for what is missing and how to get it.",
   },
   // The event and its bytes
   EVENT_MALFORMED: {
