@@ -6,6 +6,8 @@ commands
   agent      runs the agent that -n names (node is the same)
   avro-client  sends lines of a file, of a directory or of standard input to an Avro source
   check      reads the configuration, says every problem and what each path guarantees
+  file-channel verify|stats|dump|repair|drain|import   looks after the directories of a file channel
+             (docs/file-channel.md; each explains itself with --help)
   version    prints the version
   help       prints this
 

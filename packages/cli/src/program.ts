@@ -19,6 +19,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   node: async () => (await import("./commands/agent.ts")).agentCommand,
   "avro-client": async () => (await import("./commands/avro-client.ts")).avroClientCommand,
   check: async () => (await import("./commands/check.ts")).checkCommand,
+  "file-channel": async () => (await import("./commands/file-channel.ts")).fileChannelCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
   help: () => Promise.resolve(helpCommand),
 };
