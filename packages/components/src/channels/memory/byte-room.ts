@@ -1,6 +1,6 @@
 import type { EventBatch, Ranges } from "@millrace/core";
 import type { EventQueue } from "./event-queue.ts";
-import { GatherSlab, gatherSlabBytes, smallPutBytes } from "./gather-slab.ts";
+import { type Gathered, GatherSlab, gatherSlabBytes, smallPutBytes } from "./gather-slab.ts";
 import { compactMemory, memoryBytesOf, SlabLedger } from "./slab-ledger.ts";
 import type { Room } from "./transactions.ts";
 
@@ -27,10 +27,12 @@ export class ByteRoom {
     return this.#tryHold(room) || (this.#copyHeadOut() && this.#tryHold(room));
   }
 
-  giveBack({ batch, bytes, slab }: Room): void {
-    if (slab === undefined) {
+  giveBack({ batch, gathered }: Room): void {
+    if (gathered === undefined) {
       this.ledger.release(batch);
-    } else {
+      return;
+    }
+    for (const { slab, bytes } of gathered) {
       slab.takeBack(bytes);
       this.ledger.releaseSlab(slab.slab);
     }
@@ -55,8 +57,8 @@ export class ByteRoom {
 
   #tryHold(room: Room): boolean {
     if (room.bytes < smallPutBytes && room.batch.length > 0) {
-      room.slab = this.#slabFor(room.bytes);
-      if (room.slab !== undefined) return true;
+      room.gathered = this.#gather(room);
+      if (room.gathered !== undefined) return true;
     }
     const alive = memoryBytesOf(room.batch);
     if (alive > room.bytes * 2 || alive > this.capacity) room.batch = room.batch.copy();
@@ -66,20 +68,29 @@ export class ByteRoom {
     return false;
   }
 
-  /** The slab that a small put is copied into. None where a whole slab more would be too much. */
-  #slabFor(bytes: number): GatherSlab | undefined {
-    let target = this.#gatherSlab;
-    if (target === undefined || !target.hasRoom(bytes)) {
-      if (this.held + gatherSlabBytes > this.capacity) return undefined;
-      target = this.#gatherSlab = new GatherSlab();
+  /**
+   * Promises a small put its place: in the slab of those before it and, past its end, in a new one,
+   * so that a slab is filled to its last event. Undefined where a slab more would be too much.
+   */
+  #gather({ batch, bytes }: Room): Gathered[] | undefined {
+    const current = this.#gatherSlab;
+    const fitting = current?.countFitting(batch, bytes) ?? 0;
+    if (fitting < batch.length && this.held + gatherSlabBytes > this.capacity) return undefined;
+    const parts: Gathered[] = [];
+    if (current !== undefined && fitting > 0) {
+      parts.push(partIn(current, batch.slice(0, fitting)));
     }
-    this.ledger.retainSlab(target.slab);
+    if (fitting < batch.length) parts.push(partIn(new GatherSlab(), batch.slice(fitting)));
+    for (const { slab } of parts) this.ledger.retainSlab(slab.slab);
     if (this.held > this.capacity) {
-      this.ledger.releaseSlab(target.slab);
+      for (const { slab } of parts) this.ledger.releaseSlab(slab.slab);
       return undefined;
     }
-    target.promise(bytes);
-    return target;
+    for (const part of parts) {
+      part.slab.promise(part.bytes);
+      this.#gatherSlab = part.slab;
+    }
+    return parts;
   }
 
   /**
@@ -97,4 +108,8 @@ export class ByteRoom {
     head.gathered = undefined;
     return true;
   }
+}
+
+function partIn(slab: GatherSlab, batch: EventBatch): Gathered {
+  return { slab, batch, bytes: batch.byteLength };
 }

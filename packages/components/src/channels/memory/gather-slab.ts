@@ -4,6 +4,13 @@ import { EventBatch } from "@millrace/core";
 export const smallPutBytes = 16 * 1024;
 export const gatherSlabBytes = 64 * 1024;
 
+/** The part of a small put that has its place in one slab. */
+export interface Gathered {
+  readonly slab: GatherSlab;
+  readonly batch: EventBatch;
+  readonly bytes: number;
+}
+
 /**
  * One slab that small puts are copied into, behind one another. Bytes are promised when a put
  * begins and written when it commits, so events lie in the order of the commits. What is written is
@@ -20,8 +27,19 @@ export class GatherSlab {
     return this.#count;
   }
 
-  hasRoom(bytes: number): boolean {
-    return this.#filled + this.#promisedBytes + bytes <= this.slab.length;
+  /** How many of the batch's events, from its first on, there is room for. */
+  countFitting({ runs, length }: EventBatch, bytes: number): number {
+    let left = this.slab.length - this.#filled - this.#promisedBytes;
+    if (bytes <= left) return length;
+    let count = 0;
+    for (const { offsets, from, to } of runs) {
+      for (let i = from; i < to; i++) {
+        left -= (offsets[i + 1] as number) - (offsets[i] as number);
+        if (left < 0) return count;
+        count++;
+      }
+    }
+    return count;
   }
 
   promise(bytes: number): void {

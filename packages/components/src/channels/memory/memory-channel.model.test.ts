@@ -1,22 +1,34 @@
 import {
   EventBatch,
   invertRanges,
+  type MillraceError,
   type PutTransaction,
   type Random,
   type Ranges,
   systemRuntime,
   type TakeTransaction,
 } from "@millrace/core";
-import { channelContext, createFakeClock, createSeededRandom, optionsOf } from "@millrace/testing";
+import {
+  channelContext,
+  createFakeClock,
+  createSeededRandom,
+  optionsOf,
+  settle,
+} from "@millrace/testing";
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { EventQueue } from "./event-queue.ts";
 import { createMemoryChannel } from "./memory-channel.ts";
 import { options } from "./options.ts";
+import type { Put, Take } from "./transactions.ts";
 
 const seeds = Number(process.env["SEEDS"] ?? 40);
 const actionsPerSeed = 300;
-const capacity = 600;
-const byteCapacity = 400_000;
+const limits = [
+  { capacity: 600, byteCapacity: 400_000 },
+  { capacity: 900, byteCapacity: 700_000 },
+  { capacity: 60, byteCapacity: 150_000 },
+];
 
 /** An event's number is its first four bytes; the others tell whether they were kept. */
 function eventBody(number: number, bytes: number): Buffer {
@@ -41,6 +53,30 @@ interface OpenPut {
 interface OpenTake {
   readonly numbers: readonly number[];
   readonly transaction: TakeTransaction;
+}
+interface Seen {
+  settled: number;
+  returned: number;
+  refused: number;
+  waited: number;
+  resized: number;
+}
+
+/** Bytes of all memory that something of the channel refers to: counted from nothing, each once. */
+function recount(queue: EventQueue, puts: readonly OpenPut[], takes: readonly OpenTake[]): number {
+  const memory = new Set<ArrayBufferLike>();
+  const add = (batch: EventBatch): void => {
+    for (const { slab } of batch.runs) memory.add(slab.buffer);
+  };
+  for (let piece = queue.head; piece !== undefined; piece = piece.next) add(piece.batch);
+  for (const { transaction } of takes)
+    for (const { batch } of (transaction as Take).pieces) add(batch);
+  for (const { transaction } of puts) {
+    const { batch, gathered } = (transaction as Put).room;
+    if (gathered === undefined) add(batch);
+    else for (const { slab } of gathered) memory.add(slab.slab.buffer);
+  }
+  return [...memory].reduce((sum, { byteLength }) => sum + byteLength, 0);
 }
 
 /**
@@ -70,25 +106,48 @@ class Model {
   }
 }
 
-async function run(seed: number): Promise<{ settled: number; returned: number; refused: number }> {
+function optionsFor({ capacity, byteCapacity }: { capacity: number; byteCapacity: number }) {
+  return optionsOf(options, {
+    capacity: String(capacity),
+    byteCapacity: String(byteCapacity),
+    "keep-alive": "1",
+  });
+}
+
+async function run(seed: number): Promise<Seen> {
   const random = createSeededRandom(seed);
-  const runtime = { clock: createFakeClock(), random, files: systemRuntime.files };
+  const clock = createFakeClock();
+  const runtime = { clock, random, files: systemRuntime.files };
   const context = channelContext({ runtime });
-  const channel = createMemoryChannel(
-    optionsOf(options, {
-      capacity: String(capacity),
-      byteCapacity: String(byteCapacity),
-      "keep-alive": "0",
-    }),
-    context,
-  );
+  const queue = new EventQueue();
+  let limit = limits[0] as (typeof limits)[0];
+  const channel = createMemoryChannel(optionsFor(limit), context, queue);
   await channel.start(new AbortController().signal);
   const model = new Model();
   const puts: OpenPut[] = [];
   const takes: OpenTake[] = [];
-  const seen = { settled: 0, returned: 0, refused: 0 };
+  const seen: Seen = { settled: 0, returned: 0, refused: 0, waited: 0, resized: 0 };
   let next = 1;
   let shared: { batch: EventBatch; first: number; used: number } | undefined;
+
+  const beginPut = async (): Promise<void> => {
+    const { batch, numbers } = newBatch();
+    let granted = false;
+    const put = channel.beginPut(batch).then(
+      (transaction) => {
+        granted = true;
+        puts.push({ numbers, transaction });
+      },
+      (error: MillraceError) => {
+        granted = true;
+        assert.match(error.code, /^(CHANNEL_FULL|TRANSACTION_TOO_LARGE)$/);
+        seen.refused++;
+      },
+    );
+    void put;
+    await settle();
+    if (!granted) seen.waited++;
+  };
 
   const newBatch = (): { batch: EventBatch; numbers: number[] } => {
     if (shared !== undefined && random.integer(2) === 0) {
@@ -99,7 +158,8 @@ async function run(seed: number): Promise<{ settled: number; returned: number; r
       return { batch: batch.slice(used, end), numbers };
     }
     const count = 1 + random.integer(random.integer(3) === 0 ? 60 : 3);
-    const bytes = random.integer(random.integer(4) === 0 ? 4000 : 300);
+    const huge = count === 1 && random.integer(12) === 0;
+    const bytes = random.integer(huge ? 250_000 : random.integer(4) === 0 ? 4000 : 300);
     const numbers = Array.from({ length: count }, () => next++);
     const batch = EventBatch.fromEvents(numbers.map((n) => ({ body: eventBody(n, bytes) })));
     if (shared === undefined && random.integer(3) === 0) {
@@ -110,18 +170,11 @@ async function run(seed: number): Promise<{ settled: number; returned: number; r
   };
 
   const act = async (): Promise<void> => {
-    switch (random.integer(6)) {
+    switch (random.integer(8)) {
       case 0:
-      case 1: {
-        const { batch, numbers } = newBatch();
-        try {
-          puts.push({ numbers, transaction: await channel.beginPut(batch) });
-        } catch (error) {
-          assert.equal((error as { code: string }).code, "CHANNEL_FULL");
-          seen.refused++;
-        }
+      case 1:
+        await beginPut();
         break;
-      }
       case 2:
       case 3: {
         const [put] = puts.splice(random.integer(Math.max(1, puts.length)), 1);
@@ -142,15 +195,30 @@ async function run(seed: number): Promise<{ settled: number; returned: number; r
         takes.push({ numbers, transaction });
         break;
       }
+      case 5:
+        await clock.advance(random.integer(600));
+        break;
+      case 6:
+        if (random.integer(4) > 0) break;
+        limit = limits[random.integer(limits.length)] as typeof limit;
+        channel.reconfigure(optionsFor(limit));
+        seen.resized++;
+        break;
       default:
         await endOneTake(random, takes, model, seen);
     }
+    await settle();
     assert.equal(channel.size, model.waiting.length + model.lent);
-    assert.ok(channel.bytes <= byteCapacity, `${channel.bytes} bytes are within the limit`);
+    assert.equal(channel.bytes, recount(queue, puts, takes), "what is counted is what is held");
   };
 
-  for (let i = 0; i < actionsPerSeed; i++) await act();
-  for (const { transaction } of puts) await transaction.rollback();
+  for (let i = 0; i < actionsPerSeed; i++) {
+    const before = channel.bytes;
+    await act();
+    assert.ok(channel.bytes <= Math.max(before, limit.byteCapacity), `${channel.bytes} bytes`);
+  }
+  await clock.advance(1000);
+  for (const { transaction } of puts.splice(0)) await transaction.rollback();
   while (takes.length > 0) await endOneTake(random, takes, model, seen);
   while (model.waiting.length > 0) {
     const transaction = await channel.beginTake(100);
@@ -169,7 +237,7 @@ async function endOneTake(
   random: Random,
   takes: OpenTake[],
   model: Model,
-  seen: { settled: number; returned: number },
+  seen: Seen,
 ): Promise<void> {
   const [take] = takes.splice(random.integer(Math.max(1, takes.length)), 1);
   if (take === undefined) return;
@@ -201,19 +269,19 @@ function randomRanges(random: Random, length: number): Ranges {
   return ranges;
 }
 
-void test(`${seeds} runs of ${actionsPerSeed} random actions agree with a plain array (T052, T053)`, async () => {
-  const total = { settled: 0, returned: 0, refused: 0 };
+test(`${seeds} runs of ${actionsPerSeed} random actions agree with a plain array and a recount of the bytes (T052, T053)`, async () => {
+  const total: Seen = { settled: 0, returned: 0, refused: 0, waited: 0, resized: 0 };
   for (let seed = 1; seed <= seeds; seed++) {
     try {
       const seen = await run(seed);
-      total.settled += seen.settled;
-      total.returned += seen.returned;
-      total.refused += seen.refused;
+      for (const key of Object.keys(total) as (keyof Seen)[]) total[key] += seen[key];
     } catch (error) {
       throw new Error(`seed ${seed}`, { cause: error });
     }
   }
   assert.ok(total.settled > seeds * 100, `${total.settled} events moved`);
   assert.ok(total.returned > seeds * 10, `${total.returned} events returned`);
-  assert.ok(total.refused > 0, "some puts found the channel full");
+  assert.ok(total.refused > seeds, `${total.refused} puts were refused or expired`);
+  assert.ok(total.waited > seeds, `${total.waited} puts waited for room`);
+  assert.ok(total.resized > seeds, `${total.resized} changes of the limits`);
 });

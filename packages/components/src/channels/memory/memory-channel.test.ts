@@ -169,6 +169,26 @@ void test("small puts go on in a second slab when the first is full, and each is
   assert.equal(channel.bytes, 0);
 });
 
+test("a small put that the rest of a slab has no room for goes on in the next, in order", async () => {
+  const { channel } = await started({ capacity: "1000" });
+  const puts = [];
+  for (let n = 0; n < 9; n++)
+    puts.push(await channel.beginPut(numberedBatch(n * 5 + 1, n * 5 + 5)));
+  for (const open of puts) await open.rollback();
+  for (let i = 0; i < 6; i++) await put(channel, eventsOf(15, 1000));
+  assert.equal(channel.bytes, 2 * slabBytes, "90 events of 1000 bytes, 65 of them in the first");
+  const split = await channel.beginPut(eventsOf(15, 1000));
+  await put(channel, numberedBatch(1, 5));
+  await split.commit();
+  assert.equal((await takeOut(channel, 65)).heldBytes, slabBytes);
+  assert.equal(channel.bytes, slabBytes);
+  await (await channel.beginPut(eventsOf(15, 1000))).rollback();
+  await takeOut(channel, 25);
+  assert.deepEqual(numbersOf(await takeOut(channel, 5)), numbers(1, 5));
+  assert.equal((await takeOut(channel, 100)).length, 15);
+  assert.deepEqual([channel.size, channel.bytes], [0, 0]);
+});
+
 void test("small puts that were rolled back leave their place in the slab", async () => {
   const { channel } = await started();
   await put(channel, eventsOf(1, 1000));
@@ -287,7 +307,7 @@ void test("nothing that is served at once sets a timer or listens to a signal", 
   assert.deepEqual([listeners, clock.timerCount], [0, 0], "a wait that ended leaves nothing");
 });
 
-void test("what is left at stop, lent events included, is counted as lost and logged with the number", async () => {
+void test("what is left at stop, lent events included, is counted as lost and logged with the number [lost: memory | agent stops | what sinks could not deliver in time, counted]", async () => {
   const { channel, context } = await started({ "keep-alive": "0" });
   const lost = () =>
     context.metrics.value("millrace_events_discarded_total", {

@@ -12,6 +12,7 @@ import {
 import assert from "node:assert/strict";
 import { ByteRoom } from "./byte-room.ts";
 import { EventQueue, type QueuedPiece } from "./event-queue.ts";
+import type { Gathered } from "./gather-slab.ts";
 import { registerChannelMetrics } from "./channel-metrics.ts";
 import { assertFits, channelFull, type Limits, limitsOf } from "./limits.ts";
 import { OpenTakes } from "./open-takes.ts";
@@ -34,8 +35,12 @@ export interface MemoryChannel extends Channel {
  * on, so that a commit cannot fail while the channel is open. What a stop finds in it, lent events
  * included, is lost: counted as `memory_channel_left_at_exit` and logged with the number.
  */
-export function createMemoryChannel(options: Options, context: ChannelContext): MemoryChannel {
-  return new EventsInMemory(options, context);
+export function createMemoryChannel(
+  options: Options,
+  context: ChannelContext,
+  queue = new EventQueue(),
+): MemoryChannel {
+  return new EventsInMemory(options, context, queue);
 }
 
 class EventsInMemory implements MemoryChannel, TransactionKeeper {
@@ -44,7 +49,7 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
   #limits: Limits;
   readonly #context: ChannelContext;
   readonly #metrics: ReturnType<typeof registerChannelMetrics>;
-  readonly #queue = new EventQueue();
+  readonly #queue: EventQueue;
   readonly #bytes: ByteRoom;
   readonly #openTakes = new OpenTakes();
   readonly #putLine: WaitingLine<Room, Put>;
@@ -56,8 +61,9 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
   /** Events that open puts hold room for. */
   #promised = 0;
 
-  constructor(options: Options, context: ChannelContext) {
+  constructor(options: Options, context: ChannelContext, queue: EventQueue) {
     this.name = context.name;
+    this.#queue = queue;
     this.#limits = limitsOf(options);
     this.#bytes = new ByteRoom(this.#limits.byteCapacity, this.#queue);
     this.#context = context;
@@ -159,21 +165,22 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
     return this.#takeLine.wait(max, waitMs, signal, () => this.#take(0));
   }
 
-  store({ batch, bytes, slab }: Room): void {
+  store({ batch, gathered }: Room): void {
     this.#promised -= batch.length;
     if (batch.length === 0) return;
     const now = this.#context.runtime.clock.monotonic();
-    if (slab === undefined) {
-      this.#queue.push(batch, now);
-    } else {
-      const from = slab.count;
-      slab.append(batch, bytes);
-      // The piece it was added to keeps the slab alive already.
-      if (this.#queue.pushGathered(slab, from, now)) this.#bytes.ledger.releaseSlab(slab.slab);
-    }
+    if (gathered === undefined) this.#queue.push(batch, now);
+    else for (const part of gathered) this.#storeGathered(part, now);
     this.#size += batch.length;
     this.#context.counters.EventPutSuccessCount += batch.length;
     this.#serveWaitingTakes();
+  }
+
+  #storeGathered({ slab, batch, bytes }: Gathered, now: number): void {
+    const from = slab.count;
+    slab.append(batch, bytes);
+    // The piece it was added to keeps the slab alive already.
+    if (this.#queue.pushGathered(slab, from, now)) this.#bytes.ledger.releaseSlab(slab.slab);
   }
 
   giveBackRoom(room: Room): void {

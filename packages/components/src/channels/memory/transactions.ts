@@ -2,7 +2,7 @@ import { EventBatch, type PutTransaction, type Ranges, type TakeTransaction } fr
 import type { MillraceError } from "@millrace/core";
 import assert from "node:assert/strict";
 import type { QueuedPiece } from "./event-queue.ts";
-import type { GatherSlab } from "./gather-slab.ts";
+import type { Gathered } from "./gather-slab.ts";
 import type { OpenTake } from "./open-takes.ts";
 
 /** What a put asks for, and holds once it is granted. */
@@ -10,8 +10,8 @@ export interface Room {
   /** As it came; a copy once that was found to keep alive more than twice the batch's bytes. */
   batch: EventBatch;
   readonly bytes: number;
-  /** Where a small put will be copied to; nowhere when it is kept as it came. */
-  slab?: GatherSlab | undefined;
+  /** Where a small put will be copied to, in its order; nowhere when it is kept as it came. */
+  gathered?: readonly Gathered[] | undefined;
 }
 
 /** The channel, as its transactions end in it. Each call is made once by a transaction. */
@@ -29,14 +29,14 @@ export interface TransactionKeeper {
 }
 
 export class Put implements PutTransaction {
+  readonly room: Room;
   readonly #keeper: TransactionKeeper;
-  readonly #room: Room;
   readonly #run: number;
   #ended = false;
 
   constructor(keeper: TransactionKeeper, room: Room) {
     this.#keeper = keeper;
-    this.#room = room;
+    this.room = room;
     this.#run = keeper.run;
   }
 
@@ -45,13 +45,13 @@ export class Put implements PutTransaction {
     assert(!this.#ended, "a transaction ends once");
     this.#ended = true;
     if (this.#run !== this.#keeper.run) throw this.#keeper.closedError();
-    this.#keeper.store(this.#room);
+    this.#keeper.store(this.room);
   }
 
   async rollback(): Promise<void> {
     assert(!this.#ended, "a transaction ends once");
     this.#ended = true;
-    if (this.#run === this.#keeper.run) this.#keeper.giveBackRoom(this.#room);
+    if (this.#run === this.#keeper.run) this.#keeper.giveBackRoom(this.room);
   }
 }
 
