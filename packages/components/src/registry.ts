@@ -63,6 +63,13 @@ export const registry: readonly RegistryEntry[] = [
   },
   {
     kind: "channel",
+    type: "direct",
+    aliases: [],
+    summary: "Holds nothing: a put commits when sinks have delivered it.",
+    load: async () => (await import("./channels/direct/index.ts")).channel,
+  },
+  {
+    kind: "channel",
     type: "file",
     aliases: ["org.apache.flume.channel.file.FileChannel"],
     summary: "Keeps events on disk, synced before they are acknowledged.",
