@@ -49,18 +49,19 @@ const emptySnapshot = {
 /**
  * Recovery, steps 2 to 7. The directories are locked and identified. Nothing that was there is
  * written over or removed before the new segment is proven: a crash anywhere before repeats
- * recovery from the same bytes.
+ * recovery from the same bytes. Repair gives a `recoverFrom` of its own, which knows more.
  */
 export async function openLog(
   parts: OpenLogParts,
   identity: Identity,
   options: StoreOptions & { readonly groupAlign: number },
+  recoverFrom: typeof recover = recover,
 ): Promise<OpenedLog> {
   const { runtime, log, syncSeconds } = parts;
   const { directories } = identity;
   const store = new SegmentStore({ ...options, directories }, runtime, log);
   const found = await findSegments(runtime.files, directories);
-  const recovered = await recover(runtime.files, identity.channel, found, log);
+  const recovered = await recoverFrom(runtime.files, identity.channel, found, log);
   if (recovered === undefined && identity.ready) {
     throw new MillraceError(
       "CHANNEL_CORRUPT",

@@ -132,9 +132,11 @@ export class BacklogReader {
       .catch(() => undefined);
     const end = next?.head.sequence ?? stretch.endSequence;
     const behind = next?.offset ?? stretch.end;
-    if (end === nextSequence) {
-      // An acknowledgement or a mark: recovery has no more use for it, and no event is lost.
+    const missing = this.#unsettled(nextSequence, end);
+    if (missing.length === 0) {
+      // An acknowledgement, a mark, or events that were delivered or set aside: nothing is lost.
       stretch.offset = behind;
+      stretch.nextSequence = end;
       return;
     }
     const error = new MillraceError(
@@ -144,7 +146,6 @@ export class BacklogReader {
     );
     if (this.#parts.onCorruption === "stop") throw error;
     await this.#setAside(segment, offset, behind);
-    const missing = this.#unsettled(nextSequence, end);
     const unsettled = missing.reduce((sum, range) => sum + range.end - range.first, 0);
     stretch.offset = behind;
     stretch.nextSequence = end;
