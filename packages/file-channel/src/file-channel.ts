@@ -11,6 +11,7 @@ import {
 } from "@millrace/core";
 import assert from "node:assert/strict";
 import { type ChannelMetrics, declareMetrics } from "./channel-metrics.ts";
+import { rememberedKeys } from "./keys/remembered-keys.ts";
 import { LogWriter, type StoredPut } from "./log/log-writer.ts";
 import { SequenceSet } from "./log/sequence-set.ts";
 import { type OpenedChannel, openChannel } from "./open-channel.ts";
@@ -42,7 +43,9 @@ export function createFileChannel(
   options: Partial<FileChannelOptions> & Pick<FileChannelOptions, "dataDirs">,
   context: ChannelContext,
 ): FileChannel {
-  return new DurableChannel({ ...fileChannelDefaults, ...options }, context);
+  const { keys } = options;
+  const remembered = keys === undefined ? undefined : rememberedKeys(keys);
+  return new DurableChannel({ ...fileChannelDefaults, ...options, keys: remembered }, context);
 }
 
 class DurableChannel implements FileChannel {
@@ -214,6 +217,7 @@ class DurableChannel implements FileChannel {
       queue: this.#queue,
       room: this.#room,
       settled: { lowest: state.lowest, above },
+      keys: this.#options.keys,
       onCorruption: this.#options.onCorruption,
       lost: (first, end, unsettled, error) => this.#lost(first, end, unsettled, error),
     });

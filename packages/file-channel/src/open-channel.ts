@@ -3,7 +3,7 @@ import {
   type DirectoryLock,
   fileExists,
   type Histogram,
-  type MillraceError,
+  MillraceError,
   socketLocks,
   systemErrorCode,
   toMillraceError,
@@ -42,6 +42,12 @@ async function lockAndOpen(
   aborted: AbortSignal,
 ): Promise<OpenedChannel> {
   const { runtime, log } = context;
+  if (options.formatVersion < 2 && options.activeKey !== undefined) {
+    throw new MillraceError(
+      "CONFIG_INVALID",
+      "formatVersion = 1 has no encryption; remove formatVersion, or encryption.activeKey",
+    );
+  }
   const { files, random, clock, locks = socketLocks } = runtime;
   const wait: LockWait = { locks, clock, log, waitMs: options.lockWaitMs, aborted };
   const existing: string[] = [];
@@ -54,7 +60,9 @@ async function lockAndOpen(
     const identity = await readIdentity(files, random, options.dataDirs);
     const made = options.dataDirs.filter((directory) => !existing.includes(directory));
     held.push(...(await lockDirectories(made, wait)));
-    const opened = await openLog({ runtime, log, syncSeconds }, identity, {
+    const { keys, activeKey } = options;
+    const parts = { runtime, log, syncSeconds, keys, activeKey };
+    const opened = await openLog(parts, identity, {
       directories: identity.directories,
       segmentBytes: options.segmentBytes,
       minimumRequiredSpaceBytes: options.minimumRequiredSpaceBytes,

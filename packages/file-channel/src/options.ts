@@ -1,4 +1,6 @@
 import type { MillraceError } from "@millrace/core";
+import { type FormatVersion, newestFormat } from "./format/segment-header.ts";
+import type { KeyProvider } from "./keys/key-provider.ts";
 
 /** What a file channel may be told; everything but its directories has a default. */
 export interface FileChannelOptions {
@@ -31,6 +33,15 @@ export interface FileChannelOptions {
   readonly fsyncIntervalMs: number;
   /** At a record that does not verify: takes end with CHANNEL_CORRUPT, or it is set aside and counted. */
   readonly onCorruption: "stop" | "quarantine";
+  /**
+   * Opens encrypted segments: `createKeyFiles`, `createJceksKeys`, or in a test simply
+   * `{ key: async () => Buffer.alloc(32, 7) }`. Asked for each key once a start.
+   */
+  readonly keys: KeyProvider | undefined;
+  /** Name of the key that new segments are encrypted with; takes `keys`. Undefined: they are plain. */
+  readonly activeKey: string | undefined;
+  /** The newest format that is written: 1 is what the version before reads, and has no encryption. */
+  readonly formatVersion: FormatVersion;
   /** How long a start waits for another agent to let go of the directories. */
   readonly lockWaitMs: number;
   /** Told once when a sync failed: the agent is to stop and exit non-zero. */
@@ -54,6 +65,9 @@ export const fileChannelDefaults: Omit<FileChannelOptions, "dataDirs"> = {
   fsyncPerTransaction: true,
   fsyncIntervalMs: 5000,
   onCorruption: "stop",
+  keys: undefined,
+  activeKey: undefined,
+  formatVersion: newestFormat,
   lockWaitMs: 30_000,
   onFatal: () => undefined,
 };

@@ -50,8 +50,16 @@ test("a sound header of a later format, or with unknown needs, is CHANNEL_FORMAT
     return bytes;
   };
   const cases = [
-    changed((bytes) => bytes.writeUInt16BE(2, 8)),
+    changed((bytes) => bytes.writeUInt16BE(3, 8)),
     changed((bytes) => bytes.writeUInt32BE(1, 10)),
+    changed((bytes) => {
+      bytes.writeUInt16BE(2, 8);
+      bytes.writeUInt32BE(2, 10);
+    }),
+    changed((bytes) => {
+      bytes.writeUInt16BE(2, 8);
+      bytes.writeUInt32BE(1, 10);
+    }),
     changed((bytes) => writeTlvs(bytes, 76, [{ type: 9, value: Buffer.alloc(4) }])),
   ];
   for (const bytes of cases) {

@@ -16,7 +16,8 @@
  *              zeros up to a multiple of 8
  *
  *   PUT 1       seq of the first event, events (0 is legal); body: Avro events back to back;
- *               ext: PUT_TIME ms since 1970, RUN where it was copied from another run's segment
+ *               ext: PUT_TIME ms since 1970, RUN where it was copied from another run's segment,
+ *               SEAL in an encrypted segment (`sealed-body.ts`)
  *   ACK 2       next sequence, ranges; body: ranges
  *   SNAPSHOT 3  next sequence, ranges; body: `snapshot.ts`
  *   MARK 4      next sequence, 0; no body: proves the group before it; `clean`: closed in order
@@ -31,7 +32,7 @@ import { type Tlv, tlvBytes, writeTlvs } from "./tlv.ts";
 export const recordHeadBytes = 40;
 export const recordType = { put: 1, ack: 2, snapshot: 3, mark: 4 } as const;
 export const recordFlag = { optional: 1, last: 2, clean: 4 } as const;
-export const extType = { putTime: 1, run: 2, origin: 0x8003, covers: 0x8004 } as const;
+export const extType = { putTime: 1, run: 2, seal: 3, origin: 0x8003, covers: 0x8004 } as const;
 
 export interface RecordHead {
   readonly bodyCrc: number;
@@ -65,11 +66,12 @@ export function bodyBytes(body: readonly Buffer[]): number {
   return bytes;
 }
 
-export function newRecordBytes(record: NewRecord): number {
-  return recordBytes(tlvBytes(record.ext), bodyBytes(record.body));
+/** Bytes the record takes; `extraExtBytes` are extensions it gets when it is written. */
+export function newRecordBytes(record: NewRecord, extraExtBytes = 0): number {
+  return recordBytes(tlvBytes(record.ext) + extraExtBytes, bodyBytes(record.body));
 }
 
-/** Writes head and ext at `at`; returns the offset behind them. */
+/** Writes head and ext at `at`, all but the checksums; returns the offset behind them. */
 export function writeRecordHead(
   into: Buffer,
   at: number,
@@ -79,9 +81,6 @@ export function writeRecordHead(
 ): number {
   const extAt = at + recordHeadBytes;
   const end = writeTlvs(into, extAt, record.ext);
-  let crc = crc32(into.subarray(extAt, end));
-  for (const part of record.body) crc = crc32(part, crc);
-  into.writeUInt32BE(crc, at + 4);
   salt.copy(into, at + 8);
   into.writeUInt32BE(bodyBytes(record.body), at + 16);
   into.writeUInt16BE(end - extAt, at + 20);
@@ -90,8 +89,21 @@ export function writeRecordHead(
   writeU64(into, at + 24, record.sequence);
   into.writeUInt32BE(record.count, at + 32);
   into.writeUInt32BE(groupStart, at + 36);
-  into.writeUInt32BE(crc32(into.subarray(at + 4, extAt)), at);
   return end;
+}
+
+/** The checksums of the record whose head and ext stand in `[at, end)`, over the body as stored. */
+export function writeRecordSums(
+  into: Buffer,
+  at: number,
+  end: number,
+  body: readonly Buffer[],
+): void {
+  const extAt = at + recordHeadBytes;
+  let crc = crc32(into.subarray(extAt, end));
+  for (const part of body) crc = crc32(part, crc);
+  into.writeUInt32BE(crc, at + 4);
+  into.writeUInt32BE(crc32(into.subarray(at + 4, extAt)), at);
 }
 
 /** The head in the 40 bytes at `at`, or undefined when they do not verify with this salt. */

@@ -9,8 +9,10 @@ import {
 } from "@millrace/core";
 import { encodeGroup, groupBytes } from "../format/group.ts";
 import type { NewRecord } from "../format/record.ts";
+import type { BodySealer } from "../format/sealed-body.ts";
 import type { SegmentHeader } from "../format/segment-header.ts";
 import type { SequenceRange } from "../format/snapshot.ts";
+import { beginSegment, type SegmentSealing } from "../keys/segment-sealing.ts";
 import type { LogState } from "./log-state.ts";
 import type { Segment } from "./segment.ts";
 import type { PreparedFile, SegmentStore } from "./segment-store.ts";
@@ -24,11 +26,15 @@ export interface ActiveSegmentParts {
   readonly random: Random;
   readonly log: Log;
   readonly syncSeconds: Histogram;
+  /** Encrypts new segments. */
+  readonly sealing: SegmentSealing | undefined;
 }
 
 /** What recovery, or creation, hands over: a segment whose header is synced. */
 export interface OpenedSegment {
   readonly segment: Segment;
+  /** Encrypts what is put into it. */
+  readonly sealer: BodySealer | undefined;
   /** Where its first group behind the opening goes. */
   readonly offset: number;
   /** Segments its snapshot lists. */
@@ -52,6 +58,7 @@ export interface Placed {
 export class ActiveSegment {
   readonly #parts: ActiveSegmentParts;
   #segment: Segment;
+  #sealer: BodySealer | undefined;
   /** Where the next group goes; everything before is written, up to `#segment.end` synced. */
   #offset: number;
   #listed: ReadonlySet<number>;
@@ -68,6 +75,7 @@ export class ActiveSegment {
   constructor(parts: ActiveSegmentParts, opened: OpenedSegment) {
     this.#parts = parts;
     this.#segment = opened.segment;
+    this.#sealer = opened.sealer;
     this.#offset = opened.offset;
     this.#listed = opened.listed;
     this.#lastId = opened.lastId;
@@ -98,7 +106,8 @@ export class ActiveSegment {
    * stay out of the part kept back for acknowledgements. Not yet synced.
    */
   async write(records: readonly NewRecord[], puts: boolean): Promise<Placed> {
-    const bytes = groupBytes(records, this.#segment.header.groupAlign);
+    const { groupAlign } = this.#segment.header;
+    const bytes = groupBytes(records, groupAlign, this.#parts.sealing !== undefined);
     const { segmentBytes } = this.#parts.store.options;
     const limit = segmentBytes - (puts ? this.#parts.store.reserveBytes : 0);
     const fits = this.#fresh || this.#offset + bytes <= limit;
@@ -199,10 +208,10 @@ export class ActiveSegment {
   }
 
   async #open(file: PreparedFile): Promise<void> {
-    const { state, random } = this.#parts;
+    const { state, random, sealing } = this.#parts;
     const snapshot = state.snapshot();
     const former = this.#segment;
-    const header: SegmentHeader = {
+    const plain: SegmentHeader = {
       ...former.header,
       id: this.#lastId,
       salt: random.bytes(8),
@@ -210,9 +219,12 @@ export class ActiveSegment {
       previousId: former.id,
       previousEnd: former.end,
     };
-    const offset = await writeOpening(file, header, snapshot, [], () => {
+    const { header, sealer } = beginSegment(plain, sealing);
+    const ended = (): void => {
       this.#ended = true;
-    });
+    };
+    const offset = await writeOpening(file, header, snapshot, [], ended, sealer);
+    this.#sealer = sealer;
     this.#segment = {
       id: header.id,
       directory: file.directory,
@@ -238,6 +250,7 @@ export class ActiveSegment {
       groupStart: segment.end,
       align: segment.header.groupAlign,
       salt: segment.header.salt,
+      sealer: this.#sealer,
     });
     await writeFully(this.#handle(), group.buffers, this.#offset);
     this.#parts.store.noteWritten(segment.directory, group.bytes);

@@ -11,7 +11,10 @@ import { decodeRanges } from "../format/snapshot.ts";
 import { extType, type NewRecord, recordFlag, recordType } from "../format/record.ts";
 import { type SegmentHeader, segmentHeaderBytes } from "../format/segment-header.ts";
 import type { Tlv } from "../format/tlv.ts";
-import { ActiveSegment } from "./active-segment.ts";
+import type { KeyProvider } from "../keys/key-provider.ts";
+import { openSegmentKey } from "../keys/segment-key.ts";
+import { beginSegment, noKeys, SegmentSealing } from "../keys/segment-sealing.ts";
+import { ActiveSegment, type OpenedSegment } from "./active-segment.ts";
 import { confirmIdentity, type Identity } from "./identity.ts";
 import { LogState } from "./log-state.ts";
 import { openRecords } from "./open-records.ts";
@@ -26,6 +29,10 @@ export interface OpenLogParts {
   readonly runtime: { clock: Clock; random: Random; files: FileSystem };
   readonly log: Log;
   readonly syncSeconds: Histogram;
+  /** Opens encrypted segments. */
+  readonly keys?: KeyProvider | undefined;
+  /** The key new segments are encrypted with; they are plain without one. */
+  readonly activeKey?: string | undefined;
 }
 
 export interface OpenedLog {
@@ -68,15 +75,23 @@ export async function openLog(
       `no segment in ${directories.join(", ")} has a valid header; keep the directories, and check that their disks are mounted and whole`,
     );
   }
+  let sealing: SegmentSealing | undefined;
+  try {
+    sealing = await SegmentSealing.prepare(parts.activeKey, parts.keys, runtime.random);
+    await checkKeys(recovered, parts.keys);
+  } catch (error) {
+    await recovered?.newest.handle?.close();
+    throw error;
+  }
   await store.adoptSpares();
   const state = recovered?.state ?? new LogState(emptySnapshot, 1);
   const named = found.flatMap(({ namedId, header }) => [namedId, header?.id ?? 0]);
-  const opener = new Opener(parts, store, state, identity, options.groupAlign);
+  const opener = new Opener(parts, store, state, identity, options.groupAlign, sealing);
   try {
     if (recovered?.provesHeader === false) await storeHeader(recovered.newest);
     const opened = await opener.open(recovered);
     const active = new ActiveSegment(
-      { state, store, clock: runtime.clock, random: runtime.random, log, syncSeconds },
+      { state, store, clock: runtime.clock, random: runtime.random, log, syncSeconds, sealing },
       { ...opened, lastId: Math.max(opened.segment.id, ...named) },
     );
     // Proves the opening's header, so that from here on its damage would be seen; then frees.
@@ -102,6 +117,7 @@ class Opener {
   readonly #state: LogState;
   readonly #identity: Identity;
   readonly #groupAlign: number;
+  readonly #sealing: SegmentSealing | undefined;
 
   constructor(
     parts: OpenLogParts,
@@ -109,19 +125,19 @@ class Opener {
     state: LogState,
     identity: Identity,
     groupAlign: number,
+    sealing: SegmentSealing | undefined,
   ) {
     this.#parts = parts;
     this.#store = store;
     this.#state = state;
     this.#identity = identity;
     this.#groupAlign = groupAlign;
+    this.#sealing = sealing;
   }
 
-  async open(
-    recovered: Recovered | undefined,
-  ): Promise<{ segment: Segment; offset: number; listed: ReadonlySet<number> }> {
+  async open(recovered: Recovered | undefined): Promise<Omit<OpenedSegment, "lastId">> {
     const newest = recovered?.newest;
-    const copies = recovered === undefined ? [] : await copyRecords(recovered);
+    const copies = recovered === undefined ? [] : await copyRecords(recovered, this.#parts.keys);
     const inUse = new Set(this.#state.segments.map(({ path }) => path));
     if (newest !== undefined) this.#store.continueBehind(newest.directory);
     let id = (newest?.id ?? 0) + 1;
@@ -146,11 +162,11 @@ class Opener {
     id: number,
     newest: Segment | undefined,
     copies: readonly NewRecord[],
-  ): Promise<{ segment: Segment; offset: number; listed: ReadonlySet<number> }> {
+  ): Promise<Omit<OpenedSegment, "lastId">> {
     const state = this.#state;
     const { random } = this.#parts.runtime;
     const snapshot = state.snapshot();
-    const header: SegmentHeader = {
+    const plain: SegmentHeader = {
       channel: this.#identity.channel,
       id,
       run: random.bytes(8).toString("hex"),
@@ -160,7 +176,9 @@ class Opener {
       previousEnd: newest?.end ?? 0,
       groupAlign: this.#groupAlign,
     };
-    const offset = await writeOpening(file, header, snapshot, copies, () => undefined);
+    const { header, sealer } = beginSegment(plain, this.#sealing);
+    const nothing = (): void => undefined;
+    const offset = await writeOpening(file, header, snapshot, copies, nothing, sealer);
     const { directory, path, handle } = file;
     const nextSequence = state.nextSequence;
     const segment = { id, directory, path, header, nextSequence, end: offset, unacknowledged: 0, handle }; // prettier-ignore
@@ -172,7 +190,7 @@ class Opener {
         state.acknowledge(decodeRanges(body, copy.count) ?? []);
       }
     }
-    return { segment, offset, listed: new Set(snapshot.segments.map((live) => live.id)) };
+    return { segment, sealer, offset, listed: new Set(snapshot.segments.map((live) => live.id)) };
   }
 }
 
@@ -189,12 +207,31 @@ async function storeHeader({ handle, path }: Segment): Promise<void> {
   await syncFile(handle, path);
 }
 
+/** Refuses a start that could not read what it holds, before anything is written. */
+async function checkKeys(
+  recovered: Recovered | undefined,
+  keys: KeyProvider | undefined,
+): Promise<void> {
+  for (const segment of recovered?.state.segments ?? []) {
+    const { header, path, unacknowledged } = segment;
+    if (header.encryption === undefined) continue;
+    const copied = segment === recovered?.newest && recovered.unproven.length > 0;
+    if (unacknowledged === 0 && !copied) continue;
+    const { keyAlias } = header.encryption;
+    if (keys === undefined) throw noKeys(`${path} is encrypted with the key "${keyAlias}"`);
+    await openSegmentKey(header, keys);
+  }
+}
+
 /** The records of `[P, X)`, each to be written again with the run it was first written in. */
-async function copyRecords({ newest, unproven }: Recovered): Promise<NewRecord[]> {
+async function copyRecords(
+  { newest, unproven }: Recovered,
+  keys: KeyProvider | undefined,
+): Promise<NewRecord[]> {
   const { handle, header } = newest;
   if (handle === undefined || unproven.length === 0) return [];
   const limit = Number.MAX_SAFE_INTEGER;
-  const reader = await openRecords(handle, header, { limit, windowBytes: 64 * 1024 });
+  const reader = await openRecords(handle, header, { limit, windowBytes: 64 * 1024, keys });
   const copies: NewRecord[] = [];
   for (const offset of unproven) {
     const record = await reader.read(offset);

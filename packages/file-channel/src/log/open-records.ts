@@ -1,6 +1,7 @@
 import type { FileHandle } from "@millrace/core";
 import type { SegmentHeader } from "../format/segment-header.ts";
 import type { KeyProvider } from "../keys/key-provider.ts";
+import { openSegmentKey } from "../keys/segment-key.ts";
 import { RecordReader } from "./record-reader.ts";
 
 export interface OpenRecordsOptions {
@@ -24,7 +25,9 @@ export async function openRecords(
   header: SegmentHeader,
   options: OpenRecordsOptions,
 ): Promise<RecordReader> {
-  const { limit, windowBytes } = options;
+  const { limit, windowBytes, keys } = options;
   const { salt, groupAlign: align } = header;
-  return new RecordReader(handle, { salt, align, limit, windowBytes });
+  const sealed = header.encryption !== undefined;
+  const dataKey = keys === undefined ? undefined : await openSegmentKey(header, keys);
+  return new RecordReader(handle, { salt, align, limit, windowBytes, sealed, dataKey });
 }

@@ -7,7 +7,9 @@ import {
   recordFlag,
   type RecordHead,
   recordHeadBytes,
+  recordType,
 } from "../format/record.ts";
+import { openBody } from "../format/sealed-body.ts";
 
 /** A record that verified. `ext` and `body` are views, good until the next read. */
 export interface ReadRecord {
@@ -21,6 +23,17 @@ export interface ReadRecord {
   readonly sealed: boolean;
 }
 
+export interface RecordReaderOptions {
+  readonly salt: Buffer;
+  readonly align: number;
+  /** Nothing at or behind it is read. */
+  readonly limit: number;
+  readonly windowBytes: number;
+  /** Whether the bodies of PUTs are encrypted, and what opens them. */
+  readonly sealed?: boolean;
+  readonly dataKey?: Buffer | undefined;
+}
+
 /** Reads records of one segment through a window of a few MiB; verifies each. */
 export class RecordReader {
   readonly #handle: FileHandle;
@@ -28,20 +41,20 @@ export class RecordReader {
   readonly #align: number;
   #limit: number;
   readonly #windowBytes: number;
+  readonly #sealed: boolean;
+  readonly #dataKey: Buffer | undefined;
   #window: Buffer = Buffer.alloc(0);
   #windowAt = 0;
   #windowEnd = 0;
 
-  /** Reads nothing at or behind `limit`. */
-  constructor(
-    handle: FileHandle,
-    options: { salt: Buffer; align: number; limit: number; windowBytes: number },
-  ) {
+  constructor(handle: FileHandle, options: RecordReaderOptions) {
     this.#handle = handle;
     this.#salt = options.salt;
     this.#align = options.align;
     this.#limit = options.limit;
     this.#windowBytes = options.windowBytes;
+    this.#sealed = options.sealed ?? false;
+    this.#dataKey = options.dataKey;
   }
 
   /** What is written behind the limit may be read from now on. */
@@ -65,13 +78,19 @@ export class RecordReader {
     const bodyAt = extAt + head.extBytes;
     const content = this.#window.subarray(extAt, extAt + contentBytes);
     if (crc32(content) !== head.bodyCrc) return undefined;
+    const stored = this.#window.subarray(bodyAt, bodyAt + head.bodyBytes);
+    const sealed = this.#sealed && head.type === recordType.put;
+    const dataKey = sealed ? this.#dataKey : undefined;
+    const start = this.#window.subarray(extAt - recordHeadBytes, bodyAt);
+    const body = dataKey === undefined ? stored : openBody(dataKey, start, stored);
+    if (body === undefined) return undefined;
     return {
       head,
       offset,
       end: this.endOf(head, offset),
       ext: this.#window.subarray(extAt, bodyAt),
-      body: this.#window.subarray(bodyAt, bodyAt + head.bodyBytes),
-      sealed: false,
+      body,
+      sealed: sealed && dataKey === undefined,
     };
   }
 

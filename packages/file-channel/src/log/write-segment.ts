@@ -7,6 +7,7 @@ import {
   type SegmentHeader,
   segmentHeaderBytes,
 } from "../format/segment-header.ts";
+import type { BodySealer } from "../format/sealed-body.ts";
 import { encodeSnapshot, type Snapshot } from "../format/snapshot.ts";
 import { syncFile } from "./sync-error.ts";
 
@@ -16,7 +17,7 @@ const emptyHeader = Buffer.alloc(segmentHeaderBytes);
  * Writes the opening of a segment in a prepared file: the snapshot and what recovery copies behind
  * it, synced; then the header, synced. Between the two, `beforeHeader` runs: from there on a crash
  * may find this segment, so the one before must not be written any more. Returns where the next
- * group begins.
+ * group begins. `sealer` goes with the header's encryption, and seals what comes behind as well.
  *
  * In a new file zeros take the header's place first, so that the disk cannot be too full for it
  * later. A used file keeps its old header until then: without one, its old groups would look like
@@ -28,6 +29,7 @@ export async function writeOpening(
   snapshot: Snapshot,
   copies: readonly NewRecord[],
   beforeHeader: () => void,
+  sealer?: BodySealer,
 ): Promise<number> {
   const opening: NewRecord = {
     type: recordType.snapshot,
@@ -42,6 +44,7 @@ export async function writeOpening(
     groupStart: segmentHeaderBytes,
     align: header.groupAlign,
     salt: header.salt,
+    sealer,
   });
   const isNew = (await file.handle.stat()).size < segmentHeaderBytes;
   if (isNew) await writeFully(file.handle, [emptyHeader, ...group.buffers], 0);

@@ -8,6 +8,7 @@ import {
 import { dirname, join } from "node:path";
 import { readU64 } from "../format/bytes.ts";
 import { extType, recordType } from "../format/record.ts";
+import type { KeyProvider } from "../keys/key-provider.ts";
 import { openRecords } from "../log/open-records.ts";
 import { extValue, runOf } from "../log/record-extensions.ts";
 import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
@@ -28,6 +29,8 @@ export interface BacklogParts {
   readonly room: Room;
   /** What was settled before this start: skipped when it is read. */
   readonly settled: { readonly lowest: number; readonly above: SequenceSet };
+  /** Opens encrypted segments; a start has seen to it that it can. */
+  readonly keys: KeyProvider | undefined;
   readonly onCorruption: "stop" | "quarantine";
   /** Events `[first, end)` that can never be read; `unsettled` of them were not delivered yet. */
   lost(first: number, end: number, unsettled: number, error: MillraceError): void;
@@ -181,8 +184,9 @@ export class BacklogReader {
     const { segment } = stretch;
     if (this.#reader?.segment !== segment) {
       const handle = await openForReading(this.#parts.files, segment);
+      const { keys } = this.#parts;
       const limit = stretch.end;
-      const records = await openRecords(handle, segment.header, { limit, windowBytes });
+      const records = await openRecords(handle, segment.header, { limit, windowBytes, keys });
       this.#reader = { segment, records };
     }
     this.#reader.records.extend(stretch.end);

@@ -4,7 +4,8 @@ import { recordHeadBytes } from "../format/record.ts";
 
 /** What a put of so many event bytes counts: its record and the padding of a group of its own. */
 export function roomBytesOf(eventBytes: number): number {
-  const extBytes = 24;
+  // PUT_TIME, RUN and SEAL; not every record has all three.
+  const extBytes = 52;
   return alignUp(recordHeadBytes + extBytes + eventBytes, 512);
 }
 
