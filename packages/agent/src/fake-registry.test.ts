@@ -112,6 +112,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         transactionCapacity: integer("transactionCapacity", "Events in one.", { default: 100 }),
         ...(durable ? { dataDirs: list("dataDirs", "Where.", { separator: "comma" }) } : {}),
       },
+      ...(durable ? {} : { resizable: ["capacity" as const] }),
       transactionCapacity: ({ transactionCapacity }) => transactionCapacity as number,
       create: async ({ capacity }, { name, counters, runtime }) => {
         await step(`make ${name}`);
@@ -125,6 +126,9 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         const { start, stop } = made;
         world.channels.set(name, made);
         return Object.assign(made, {
+          reconfigure: (options: { capacity: number }) => {
+            world.happened.push(`reconfigure ${name} capacity ${options.capacity}`);
+          },
           start: async (aborted: AbortSignal) => {
             await step(`start ${name}`);
             await start(aborted);

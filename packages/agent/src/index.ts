@@ -10,6 +10,11 @@ export {
   type AgentState,
   createAgent,
 } from "./graph/create-agent.ts";
+export {
+  compareConfigurations,
+  type ConfigurationChanges,
+} from "./reload/compare-configurations.ts";
+export type { ReloadOutcome } from "./reload/apply-configuration.ts";
 export { type AgentLog, type AgentLogOptions, createAgentLog } from "./log/agent-log.ts";
 export { type LogLevel, readLogSettings } from "./log/log-settings.ts";
 export {

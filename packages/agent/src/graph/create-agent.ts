@@ -14,6 +14,7 @@ import type { AgentConfiguration } from "../config/agent-configuration.ts";
 import { createMetricsRegistry, type MetricsRegistry } from "../monitoring/metrics-registry.ts";
 import type { MonitoringSettings } from "../monitoring/monitoring-settings.ts";
 import { createMonitoringServer, type Readiness } from "../monitoring/monitoring-server.ts";
+import { applyConfiguration, type ReloadOutcome } from "../reload/apply-configuration.ts";
 import { createGraph, type Graph } from "./create-graph.ts";
 import { type Failure, failureOf, type Runnable } from "./runnable.ts";
 
@@ -57,6 +58,11 @@ export interface Agent {
    * and channels stop. What is not done at the deadline is given up. Never rejects.
    */
   stop(deadline: AbortSignal): Promise<void>;
+  /**
+   * Takes over another configuration that is whole and startable, while it runs: new limits of
+   * channels, when nothing else is new; else nothing. The log says what came of it.
+   */
+  reload(wanted: AgentConfiguration): ReloadOutcome;
   /** Resolves at the first error that makes it wrong to go on. The caller then stops the agent. */
   readonly failed: Promise<MillraceError>;
 }
@@ -72,6 +78,8 @@ export function createAgent(options: AgentOptions): Agent {
   const { configuration, mode, runtime, labels = {}, home = homedir() } = options;
   const { systemProperties = new Map<string, string>() } = options;
   const { clock } = runtime;
+  /** What runs, with what reloads have changed. */
+  let current = configuration;
   const log = options.log(configuration.agent);
   const metrics = createMetricsRegistry();
   const startAborted = new AbortController();
@@ -247,11 +255,22 @@ export function createAgent(options: AgentOptions): Agent {
     await server?.stop();
   }
 
+  function reload(wanted: AgentConfiguration): ReloadOutcome {
+    if (state !== "running" || graph === undefined) {
+      log.warn(`the configuration is not read again: the agent is ${state}`);
+      return "not-running";
+    }
+    const outcome = applyConfiguration(current, wanted, graph.channelsByName, log);
+    if (outcome === "applied") current = wanted;
+    return outcome;
+  }
+
   return {
     metrics,
     failed,
     counterGroups,
     readiness,
+    reload,
     get state() {
       return state;
     },

@@ -1,4 +1,4 @@
-import type { CounterGroup, MillraceError } from "@millrace/core";
+import type { Channel, CounterGroup, MillraceError } from "@millrace/core";
 import { createGraphBuild, type GraphOptions } from "./graph-build.ts";
 import { makeChannels } from "./make-channels.ts";
 import { makeSinks } from "./make-sinks.ts";
@@ -13,6 +13,8 @@ import type { Failure, Runnable, RunnableSink } from "./runnable.ts";
  */
 export interface Graph {
   readonly channels: readonly Runnable[];
+  /** The channels that could be made, as they are used. */
+  readonly channelsByName: ReadonlyMap<string, Channel>;
   readonly sinks: readonly RunnableSink[];
   readonly sources: readonly Runnable[];
   /** What Flume's `/metrics` shows. */
@@ -31,5 +33,9 @@ export async function createGraph(options: GraphOptions): Promise<Graph> {
   const sources = await makeSources(build, channels);
   const { counterGroups, failures } = build;
   const trouble = () => [...channels.values()].find((channel) => channel.trouble)?.trouble;
-  return { channels: runnables, sinks, sources, counterGroups, failures, trouble };
+  return {
+    channels: runnables,
+    channelsByName: channels,
+    ...{ sinks, sources, counterGroups, failures, trouble },
+  };
 }

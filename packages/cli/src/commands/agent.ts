@@ -5,13 +5,12 @@ import {
   createAgentLog,
   describePaths,
   formatPath,
-  formatProblem,
   loadConfiguration,
   type LoadedConfiguration,
   readLogSettings,
   readMonitoringSettings,
 } from "@millrace/agent";
-import { systemRuntime } from "@millrace/core";
+import { type Log, systemRuntime } from "@millrace/core";
 import { type ExitCode, exitCode } from "../exit-code.ts";
 import { fitGarbageCollector } from "../garbage-collector.ts";
 import { help } from "../help.ts";
@@ -20,7 +19,9 @@ import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
 import { gatherDefines } from "../words/gather-defines.ts";
 import { checkConfiguration } from "./check.ts";
 import { loadRegistry } from "./load-registry.ts";
+import { createReload } from "./reload.ts";
 import { listenToSignals } from "./signals.ts";
+import { tellProblems } from "./tell-problems.ts";
 
 const drainSecondsDefault = 30;
 
@@ -61,14 +62,8 @@ async function runAgent(
   const { agent: name, mode, files, pluginFolders } = asked;
   const own = log.of(name);
   const registry = await loadRegistry();
-  const loaded = await loadConfiguration({
-    files,
-    agent: name,
-    registry,
-    mode,
-    defines,
-    pluginFolders,
-  });
+  const request = { files, agent: name, registry, mode, defines, pluginFolders };
+  const loaded = await loadConfiguration(request);
   tellConfiguration(loaded, log);
   const { settings: monitoring, problem } = readMonitoringSettings(defines);
   if (problem !== undefined) log.of("config").error(problem);
@@ -88,7 +83,8 @@ async function runAgent(
     ...(role === undefined ? {} : { labels: { role } }),
     ...(home === undefined ? {} : { home }),
   });
-  return runUntilStopped(agent, drainMs(defines, log), log, name);
+  const reload = createReload(() => loadConfiguration(request), agent, log, name);
+  return runUntilStopped(agent, reload, drainMs(defines, log), own);
 }
 
 function tellConfiguration(
@@ -96,12 +92,7 @@ function tellConfiguration(
   log: AgentLog,
 ) {
   const own = log.of("config");
-  for (const problem of problems) {
-    const text = formatProblem(problem);
-    if (problem.severity === "error") own.error(text);
-    else if (problem.severity === "warning") own.warn(text);
-    else own.info(text);
-  }
+  tellProblems(problems, own);
   if (dropped.length > 0) {
     own.error(`left out: ${dropped.map(({ kind, name }) => `${kind} ${name}`).join(", ")}`);
   }
@@ -110,14 +101,11 @@ function tellConfiguration(
 
 async function runUntilStopped(
   agent: Agent,
+  reload: () => void,
   drainWithinMs: number,
-  log: AgentLog,
-  name: string,
+  own: Log,
 ): Promise<ExitCode> {
-  const own = log.of(name);
-  const signals = listenToSignals(() => {
-    own.warn("SIGHUP does not reload in this version; restart the agent to read its configuration");
-  });
+  const signals = listenToSignals(reload);
   // Timers of ours do not keep a process alive, and an agent may have nothing else for a while.
   const alive = setInterval(() => {}, 1 << 30);
   const code = await Promise.race([

@@ -1,0 +1,167 @@
+import {
+  type AgentConfiguration,
+  compareConfigurations,
+  loadConfiguration,
+  type LoadedConfiguration,
+} from "@millrace/agent";
+import {
+  createCollectingLog,
+  freePort,
+  programCommand,
+  settle,
+  startChild,
+  tempDirectory,
+  waitFor,
+} from "@millrace/testing";
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import test from "node:test";
+import { loadRegistry } from "./load-registry.ts";
+import { createReload } from "./reload.ts";
+
+const loaded = {
+  configuration: {} as AgentConfiguration,
+  dropped: [],
+  problems: [],
+  startable: true,
+} satisfies LoadedConfiguration;
+
+function given(load: () => Promise<LoadedConfiguration>) {
+  const lines = createCollectingLog();
+  let reloads = 0;
+  const agent = {
+    reload: () => {
+      reloads++;
+      return "applied" as const;
+    },
+  };
+  const log = { of: () => lines, close: () => Promise.resolve() };
+  return {
+    reload: createReload(load, agent, log, "a1"),
+    reloads: () => reloads,
+    lines: () => lines.lines.map(({ level, message }) => `${level} ${message}`),
+  };
+}
+
+test("a bad configuration is not handed to the agent, and each of its problems is said", async () => {
+  const place = { file: "flume.conf", line: 3, column: 1, property: "a1.channels.c1.capacity" };
+  const { reload, reloads, lines } = given(async () => ({
+    ...loaded,
+    problems: [
+      { severity: "error", ...place, message: "wrong" },
+      { severity: "warning", ...place, line: 4, message: "odd" },
+      { severity: "note", ...place, line: 5, message: "for reading" },
+    ],
+    startable: false,
+  }));
+  reload();
+  await settle();
+  assert.equal(reloads(), 0);
+  assert.deepEqual(lines(), [
+    "error flume.conf:3: a1.channels.c1.capacity: wrong",
+    "warn flume.conf:4: a1.channels.c1.capacity: odd",
+    "error the new configuration has errors: the agent goes on with the one it has",
+  ]);
+});
+
+test("signals that come while the configuration is read make it read once more", async () => {
+  const reads: (() => void)[] = [];
+  const { reload, reloads } = given(
+    () => new Promise((resolve) => reads.push(() => resolve(loaded))),
+  );
+  for (let i = 0; i < 5; i++) reload();
+  assert.equal(reads.length, 1);
+  reads[0]?.();
+  await settle();
+  assert.deepEqual([reads.length, reloads()], [2, 1]);
+  reads[1]?.();
+  await settle();
+  assert.deepEqual([reads.length, reloads()], [2, 2]);
+  reload();
+  assert.equal(reads.length, 3);
+});
+
+test("a configuration that cannot be read leaves the agent as it is", async () => {
+  const { reload, reloads, lines } = given(() => Promise.reject(new Error("no disk")));
+  reload();
+  await settle();
+  assert.equal(reloads(), 0);
+  assert.match(lines()[0] ?? "", /^error the configuration could not be read again/);
+});
+
+test("two readings of a configuration differ in nothing, for the example of every component", async (context) => {
+  const registry = await loadRegistry();
+  const directory = await tempDirectory(context);
+  const file = join(directory, "flume.conf");
+  let compared = 0;
+  for (const entry of registry) {
+    await writeFile(file, (await entry.load()).example);
+    const read = () =>
+      loadConfiguration({ files: [file], agent: "a1", registry, mode: "lenient", env: {} });
+    const [a, b] = [await read(), await read()];
+    const changes = compareConfigurations(a.configuration, b.configuration);
+    assert.deepEqual(changes, { resized: [], restart: [] }, `${entry.kind} ${entry.type}`);
+    compared += a.configuration.channels.size;
+  }
+  assert.ok(compared >= registry.length, `${compared} configurations were compared`);
+});
+
+test("SIGHUP gives a running channel new limits, refuses a bad configuration, and names what needs a restart (T036)", async (context) => {
+  const directory = await tempDirectory(context);
+  const spool = join(directory, "spool");
+  await mkdir(spool);
+  const configFile = join(directory, "flume.conf");
+  const configure = (capacity: string, more = "") =>
+    writeFile(
+      configFile,
+      `a1.sources = r1
+a1.channels = c1
+a1.sources.r1.type = spooldir
+a1.sources.r1.spoolDir = ${spool}
+a1.sources.r1.pollDelay = 20
+a1.sources.r1.batchSize = 5
+a1.sources.r1.channels = c1
+a1.channels.c1.type = memory
+a1.channels.c1.capacity = ${capacity}
+a1.channels.c1.transactionCapacity = 5
+${more}`,
+    );
+  await configure("5");
+  const port = await freePort();
+  const agent = startChild(context, {
+    command: [
+      ...programCommand("cli/main"),
+      ...["agent", "-n", "a1", "-f", configFile, "-Dflume.monitoring.type=http"],
+      `-Dflume.monitoring.port=${port}`,
+    ],
+  });
+  const channel = async (attribute: string): Promise<string | undefined> => {
+    const response = await fetch(`http://127.0.0.1:${port}/metrics`);
+    const groups = (await response.json()) as Record<string, Record<string, string>>;
+    return groups["CHANNEL.c1"]?.[attribute];
+  };
+  const has = (attribute: string, value: string) =>
+    waitFor(`${attribute} ${value}`, async () => (await channel(attribute)) === value, 30_000);
+  const reload = async (line: string) => {
+    agent.signal("SIGHUP");
+    await agent.says(line);
+  };
+  await agent.says("the agent has started");
+
+  await writeFile(join(spool, "lines"), "event\n".repeat(10));
+  await has("ChannelSize", "5");
+  await configure("ten");
+  await reload("the new configuration has errors: the agent goes on with the one it has");
+  assert.match(
+    agent.output(),
+    /ERROR config .*flume\.conf:9: a1\.channels\.c1\.capacity: "ten" is/,
+  );
+  await configure("10", "a1.channels.c1.byteCapacityBufferPercentage = 30\na1.sources.r1.fileHeader = true\n"); // prettier-ignore
+  await reload("only a restart of the agent brings about a1.sources.r1.fileHeader");
+  assert.equal(await channel("ChannelCapacity"), "5", "nothing was taken over");
+  await configure("10");
+  await reload("a1.channels.c1.capacity is 10 now; it was 5");
+  await has("ChannelSize", "10");
+  assert.equal(await channel("ChannelCapacity"), "10");
+});

@@ -1,0 +1,46 @@
+import type { Agent, AgentLog, LoadedConfiguration } from "@millrace/agent";
+import { tellProblems } from "./tell-problems.ts";
+
+/**
+ * What SIGHUP calls: reads the configuration again and hands it to the agent when it may run. A bad
+ * one changes nothing, and the log has all of its problems. Asked for again while it reads, it reads
+ * once more: the files may have changed behind it.
+ */
+export function createReload(
+  load: () => Promise<LoadedConfiguration>,
+  agent: Pick<Agent, "reload">,
+  log: AgentLog,
+  name: string,
+): () => void {
+  const own = log.of(name);
+  let reading = false;
+  let again = false;
+
+  const reload = async (): Promise<void> => {
+    const { configuration, problems, startable } = await load();
+    tellProblems(
+      problems.filter(({ severity }) => severity !== "note"),
+      log.of("config"),
+    );
+    if (startable) agent.reload(configuration);
+    else own.error("the new configuration has errors: the agent goes on with the one it has");
+  };
+  const run = async (): Promise<void> => {
+    reading = true;
+    do {
+      again = false;
+      try {
+        await reload();
+      } catch (error) {
+        own.error("the configuration could not be read again; the agent goes on as it is", {
+          error,
+        });
+      }
+    } while (again);
+    reading = false;
+  };
+  return () => {
+    if (reading) again = true;
+    else void run();
+  };
+}
