@@ -90,6 +90,7 @@ async function act(world: CrashWorld, random: Random, trustsAcks = true): Promis
   } else if (trustsAcks && random.integer(2) === 0) {
     await world.stop();
     await world.open();
+    await world.judge("after an orderly restart");
   }
 }
 

@@ -255,7 +255,10 @@ export class CrashWorld {
     ids.forEach((id, index) => {
       const name = `${origin?.run}:${(origin?.sequence ?? 0) + index}`;
       const known = this.#names.get(name);
-      assert.ok(known === undefined || known === id, `${name} names ${known} and ${id}`);
+      assert.ok(
+        known === undefined || known === id,
+        `${name} is the name of ${known} and of ${id}`,
+      );
       this.#names.set(name, id);
     });
   }

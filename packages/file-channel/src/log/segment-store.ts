@@ -20,6 +20,11 @@ export interface StoreOptions {
   readonly minimumRequiredSpaceBytes: number;
 }
 
+interface Spare {
+  readonly path: string;
+  readonly bytes: number;
+}
+
 export interface PreparedFile {
   readonly directory: number;
   readonly path: string;
@@ -44,8 +49,8 @@ export class SegmentStore {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #log: Log;
-  /** Paths of spares whose names are durable, by directory. */
-  readonly #spares: string[][];
+  /** Spares whose names are durable, by directory, the largest last. */
+  readonly #spares: Spare[][];
   readonly #free: number[];
   #freeReadAt = -Infinity;
   #next = 0;
@@ -77,7 +82,8 @@ export class SegmentStore {
       if (found.length > 0) await this.#syncDirectory(directory);
       for (const name of found.sort()) {
         const path = join(directory, name);
-        if ((this.#spares[index] as string[]).length < sparesKept) this.#spares[index]?.push(path);
+        const kept = this.#spares[index] as Spare[];
+        if (kept.length < sparesKept) await this.#keepSpare(kept, path);
         else await this.#files.unlink(path);
       }
     }
@@ -123,7 +129,7 @@ export class SegmentStore {
 
   /** Makes a spare of the file, or removes it. Unlinks need no sync: recovery knows leftovers. */
   async discard(directory: number, path: string): Promise<void> {
-    const spares = this.#spares[directory] as string[];
+    const spares = this.#spares[directory] as Spare[];
     if (spares.length >= sparesKept) {
       await this.#files.unlink(path);
       return;
@@ -132,13 +138,16 @@ export class SegmentStore {
     const spare = join(root, `spare-${this.#random.bytes(8).toString("hex")}.seg`);
     await this.#files.rename(path, spare);
     await this.#syncDirectory(root);
-    spares.push(spare);
+    await this.#keepSpare(spares, spare);
   }
 
-  /** Bytes puts may not touch in a directory: what the operator said, or what acks may need. */
+  /**
+   * Bytes puts may not touch in a directory: what the operator said, or what acks and the next
+   * starts may need. A spare counts by its size: it may be of a segment that was hardly written.
+   */
   reservedBytes(directory: number): number {
-    const spare = (this.#spares[directory] as string[]).length > 0;
-    const needed = this.reserveBytes + (spare ? 0 : this.options.segmentBytes);
+    const spareBytes = this.#spares[directory]?.at(-1)?.bytes ?? 0;
+    const needed = this.reserveBytes + Math.max(0, this.options.segmentBytes - spareBytes);
     return Math.max(this.options.minimumRequiredSpaceBytes, needed);
   }
 
@@ -183,8 +192,13 @@ export class SegmentStore {
   }
 
   #hasRoomForSegment(directory: number): boolean {
-    if ((this.#spares[directory] as string[]).length > 0) return true;
+    if ((this.#spares[directory] as Spare[]).length > 0) return true;
     return (this.#free[directory] as number) >= this.reservedBytes(directory);
+  }
+
+  async #keepSpare(spares: Spare[], path: string): Promise<void> {
+    spares.push({ path, bytes: (await this.#files.stat(path)).size });
+    spares.sort((a, b) => a.bytes - b.bytes);
   }
 
   async #openNew(directory: number, path: string, overwrite: boolean): Promise<FileHandle> {
@@ -194,7 +208,7 @@ export class SegmentStore {
     }
     const spare = this.#spares[directory]?.pop();
     if (spare !== undefined) {
-      await this.#files.rename(spare, path);
+      await this.#files.rename(spare.path, path);
       return this.#files.open(path, "write");
     }
     try {

@@ -101,5 +101,6 @@ export function createFailingFiles(
       step();
       return files.freeBytes(path);
     },
+    totalBytes: (path) => files.totalBytes(path),
   };
 }

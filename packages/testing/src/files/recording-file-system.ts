@@ -63,6 +63,7 @@ export function recordFiles(inner: FileSystem): RecordingFileSystem {
     makeDirectory: (path) => record("makeDirectory", path, () => inner.makeDirectory(path)),
     syncDirectory: (path) => record("syncDirectory", path, () => inner.syncDirectory(path)),
     freeBytes: (path) => record("freeBytes", path, () => inner.freeBytes(path)),
+    totalBytes: (path) => inner.totalBytes(path),
   };
   return { files, calls, now: () => ++moment };
 }

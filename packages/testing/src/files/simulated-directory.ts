@@ -24,6 +24,11 @@ export class SimulatedDirectory {
     return this.#pending.length;
   }
 
+  /** What has a name here, or had one when the names were last synced. */
+  get nodes(): SimulatedNode[] {
+    return [...this.entries.values(), ...this.#stored.values()];
+  }
+
   link(name: string, node: SimulatedNode): void {
     this.#change({ kind: "link", name, node });
   }

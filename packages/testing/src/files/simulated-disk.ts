@@ -114,6 +114,17 @@ export class SimulatedDisk {
     return sizeOf(this.root, this.sectorBytes);
   }
 
+  /**
+   * Bytes that can be written at once. What was unlinked or truncated has its blocks until that is
+   * stored; when there is too little, the file system stores such changes, as a journal does.
+   */
+  freeFor(wanted: number): number {
+    const free = this.capacityBytes - this.#allocatedBytes();
+    if (free >= wanted) return free;
+    this.#commit(this.root);
+    return Math.max(0, this.capacityBytes - this.#allocatedBytes());
+  }
+
   find(path: string): SimulatedNode | undefined {
     let node: SimulatedNode | undefined = this.root;
     for (const name of path.split("/").filter((part) => part !== "")) {
@@ -140,6 +151,31 @@ export class SimulatedDisk {
     );
   }
 
+  #allocatedBytes(): number {
+    const seen = new Set<SimulatedNode>();
+    const add = (directory: SimulatedDirectory): void => {
+      for (const node of directory.nodes) {
+        if (seen.has(node)) continue;
+        seen.add(node);
+        if (node.isDirectory) add(node);
+      }
+    };
+    add(this.root);
+    let bytes = 0;
+    for (const node of seen) {
+      if (!node.isDirectory) bytes += roundUp(node.allocatedBytes, this.sectorBytes);
+    }
+    return bytes;
+  }
+
+  #commit(directory: SimulatedDirectory): void {
+    directory.sync();
+    for (const node of directory.entries.values()) {
+      if (node.isDirectory) this.#commit(node);
+      else node.commitLength();
+    }
+  }
+
   #cut(directory: SimulatedDirectory, how: PowerCut): void {
     const before = [...directory.entries.values()];
     directory.powerCut(how, this.random);
@@ -151,8 +187,12 @@ export class SimulatedDisk {
 }
 
 function sizeOf(node: SimulatedNode, sectorBytes: number): number {
-  if (!node.isDirectory) return Math.ceil(node.length / sectorBytes) * sectorBytes;
+  if (!node.isDirectory) return roundUp(node.length, sectorBytes);
   let bytes = 0;
   for (const child of node.entries.values()) bytes += sizeOf(child, sectorBytes);
   return bytes;
+}
+
+function roundUp(bytes: number, sectorBytes: number): number {
+  return Math.ceil(bytes / sectorBytes) * sectorBytes;
 }

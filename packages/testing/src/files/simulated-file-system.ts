@@ -106,7 +106,7 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
         bytes: bytes.length,
         run: (fault) => {
           const wanted = fault === "short" ? 1 + disk.random.integer(bytes.length) : bytes.length;
-          const taken = Math.min(wanted, roomFor(disk, file, at));
+          const taken = Math.min(wanted, roomFor(disk, file, at, wanted));
           if (fault === "EIO") {
             // Nobody knows how far it came: often all the way.
             const came = disk.random.integer(2) === 0 ? taken : disk.random.integer(taken + 1);
@@ -118,7 +118,10 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
           return taken;
         },
         part: () => {
-          const taken = Math.min(disk.random.integer(bytes.length + 1), roomFor(disk, file, at));
+          const taken = Math.min(
+            disk.random.integer(bytes.length + 1),
+            roomFor(disk, file, at, bytes.length),
+          );
           if (taken > 0) file.write(bytes.subarray(0, taken), at);
         },
       });
@@ -246,6 +249,7 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
           return Math.max(0, disk.capacityBytes - disk.usedBytes);
         },
       }),
+    totalBytes: () => Promise.resolve(disk.capacityBytes),
   };
 
   return {
@@ -270,11 +274,16 @@ export function createSimulatedFileSystem(disk: SimulatedDisk, options: BootOpti
 }
 
 /** Bytes that may be written at `position`: inside the file always, behind it while there is room. */
-function roomFor(disk: SimulatedDisk, file: SimulatedFile, position: number): number {
+function roomFor(
+  disk: SimulatedDisk,
+  file: SimulatedFile,
+  position: number,
+  wanted: number,
+): number {
   if (disk.capacityBytes === Infinity) return Infinity;
   const { sectorBytes } = disk;
-  const allocated = Math.ceil(file.length / sectorBytes) * sectorBytes;
-  const free = Math.max(0, disk.capacityBytes - disk.usedBytes);
+  const allocated = Math.ceil(file.allocatedBytes / sectorBytes) * sectorBytes;
+  const free = disk.freeFor(position + wanted - allocated);
   return allocated + Math.floor(free / sectorBytes) * sectorBytes - position;
 }
 

@@ -26,6 +26,16 @@ export class SimulatedFile {
     return this.#versions.size;
   }
 
+  /** Bytes whose blocks are taken: those of a truncation not before it is stored. */
+  get allocatedBytes(): number {
+    return Math.max(this.length, this.#storedLength);
+  }
+
+  /** The file system stores that the file was truncated, as it does before it uses blocks again. */
+  commitLength(): void {
+    this.#storedLength = Math.min(this.#storedLength, this.length);
+  }
+
   write(bytes: Buffer, position: number): void {
     const end = position + bytes.length;
     this.content = grown(this.content, end);
