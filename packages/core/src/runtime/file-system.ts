@@ -20,6 +20,8 @@ export interface FileSystem {
   syncDirectory(path: string): Promise<void>;
   /** Bytes that this user may still write on the directory's disk. */
   freeBytes(path: string): Promise<number>;
+  /** Size of the directory's disk. */
+  totalBytes(path: string): Promise<number>;
 }
 
 export interface FileHandle {
@@ -41,6 +43,8 @@ export interface FileStat {
   readonly inode: number;
   readonly isFile: boolean;
   readonly isDirectory: boolean;
+  /** Permission bits; undefined where the file system has none. */
+  readonly mode?: number;
 }
 
 export interface DirectoryEntry {

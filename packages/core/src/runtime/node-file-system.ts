@@ -47,6 +47,10 @@ export const nodeFileSystem: FileSystem = {
     const { bavail, bsize } = await statfs(path);
     return bavail * bsize;
   },
+  async totalBytes(path) {
+    const { blocks, bsize } = await statfs(path);
+    return blocks * bsize;
+  },
 };
 
 function wrapHandle(handle: NodeHandle): FileHandle {
@@ -76,5 +80,6 @@ function toFileStat(stats: Stats): FileStat {
     inode: stats.ino,
     isFile: stats.isFile(),
     isDirectory: stats.isDirectory(),
+    mode: stats.mode & 0o777,
   };
 }
