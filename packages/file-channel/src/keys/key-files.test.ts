@@ -29,7 +29,7 @@ test("a key is found by its own property, then by its name in the directory; wha
   const keys = createKeyFiles({ directory, paths }, nodeFileSystem, log);
   assert.deepEqual(await keys.key("one"), one);
   assert.deepEqual(await keys.key("two"), two);
-  assert.deepEqual(log.lines, []);
+  assert.equal(log.lines.length, 0);
   await assert.rejects(keys.key("three"), {
     code: "KEY_MISSING",
     message: /three.*does not exist/,
@@ -52,7 +52,7 @@ test("a file that is no key is KEY_INVALID, and one that all may read is warned 
   for (const alias of ["short", "long"]) {
     await assert.rejects(keys.key(alias), { code: "KEY_INVALID", message: /openssl rand/ });
   }
-  assert.deepEqual(log.lines, []);
+  assert.equal(log.lines.length, 0);
   await writeFile(join(directory, "open"), randomBytes(32));
   await chmod(join(directory, "open"), 0o644);
   await keys.key("open");

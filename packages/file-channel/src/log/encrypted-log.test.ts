@@ -174,6 +174,7 @@ test("a damaged encrypted event is set aside as a plain one is, and the rest goe
   const { channel } = await sim.open(secret);
   for (const id of [1, 4, 7]) await put(channel, sized(id, id + 2, 600));
   await channel.stop(never);
+  await (await sim.open(secret)).channel.stop(never);
   const [segment] = (await segments(sim)).filter(({ bytes }) => bytes.length > 4096 + 3 * 1800);
   assert.ok(segment !== undefined);
   const handle = await sim.disk.boot().files.open(segment.path, "write");
