@@ -283,7 +283,7 @@ test("a put with nothing behind it is marked as proven, once", async () => {
   assert.deepEqual(await drain(again.channel, 3), range(1, 3));
 });
 
-test("with fsyncPerTransaction = false puts resolve when written and are synced by the interval", async () => {
+test("with fsyncPerTransaction = false puts resolve when written and are synced by the interval [lost: file-unsynced | agent killed | nothing; some twice] [lost: file-unsynced | power cut | at most fsyncInterval seconds]", async () => {
   const sim = simDisk();
   const options = { fsyncPerTransaction: false, fsyncIntervalMs: 5000 };
   const calls: Operation[] = [];
@@ -320,6 +320,26 @@ test("torn writes between syncs that were left out are cut, not taken for damage
     await again.channel.stop(never);
   }
   assert.ok(lost > 10, `${lost} events were in doubt`);
+});
+
+test("with syncs left out segments keep their size, a clean close leaves nothing to copy, and an unclean one a segment at most [lost: file-unsynced | agent stops | nothing]", async () => {
+  const options = { fsyncPerTransaction: false };
+  for (const clean of [true, false]) {
+    const sim = simDisk();
+    const { channel } = await sim.open(options);
+    for (let id = 1; id <= 100; id++) await put(channel, sized(id, id, 1000));
+    if (clean) await channel.stop(never);
+    else sim.disk.kill();
+    const before = sim.disk.paths("/data").filter((path) => /\/0.*seg$/.test(path));
+    assert.ok(before.length >= 7, `${before.length} segments`);
+    const again = await sim.open(options);
+    const opened = sim.disk.paths("/data").filter((path) => !before.includes(path));
+    const bytes = sim.disk.file(
+      opened.filter((path) => /\/0.*seg$/.test(path))[0] as string,
+    ).length;
+    assert.ok(bytes <= (clean ? 8192 : 24 * 1024), `${bytes} bytes in the new segment`);
+    assert.deepEqual(await drain(again.channel, 100), range(1, 100));
+  }
 });
 
 test("a clean close leaves nothing to copy, an unclean one copies and keeps every event's name", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { drain, never, put, range, simDisk, sized } from "./sim-channel.test.ts";
 
-test("takes not committed come back after a restart (T616, T726, T727)", async () => {
+test("takes not committed come back after a restart (T616, T726, T727) [lost: file | agent stops | nothing]", async () => {
   const sim = simDisk();
   const { channel } = await sim.open();
   await put(channel, sized(1, 6, 100));

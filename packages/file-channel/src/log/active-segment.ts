@@ -110,7 +110,8 @@ export class ActiveSegment {
     const bytes = groupBytes(records, groupAlign, this.#parts.sealing !== undefined);
     const { segmentBytes } = this.#parts.store.options;
     const limit = segmentBytes - (puts ? this.#parts.store.reserveBytes : 0);
-    const fits = this.#fresh || this.#offset + bytes <= limit;
+    const isEmpty = this.#fresh && !this.isDirty;
+    const fits = isEmpty || this.#offset + bytes <= limit;
     if (this.#ended || !fits) await this.roll();
     try {
       return await this.#append(records);

@@ -20,7 +20,7 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { segmentIdOf } from "./segment.ts";
 
-const fileName = "channel.json";
+export const identityFile = "channel.json";
 
 export interface Identity {
   /** 32 hexadecimal digits. */
@@ -31,7 +31,8 @@ export interface Identity {
   readonly ready: boolean;
 }
 
-interface Claim {
+/** What one channel.json says. */
+export interface Claim {
   readonly format: 1;
   readonly channel: string;
   readonly index: number;
@@ -145,7 +146,7 @@ async function claimAll(
 }
 
 async function readClaim(files: FileSystem, directory: string): Promise<Claim | undefined> {
-  const path = join(directory, fileName);
+  const path = join(directory, identityFile);
   let text: string;
   try {
     text = (await readWholeFile(files, path)).toString("utf8");
@@ -161,7 +162,8 @@ async function readClaim(files: FileSystem, directory: string): Promise<Claim | 
   return claim as Claim;
 }
 
-function parseClaim(text: string): { format: number } | undefined {
+/** Undefined for what no Millrace wrote; only `format` is known to be there in a later one. */
+export function parseClaim(text: string): { format: number } | undefined {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
@@ -177,8 +179,12 @@ function parseClaim(text: string): { format: number } | undefined {
   return numbers && known && typeof ready === "boolean" ? (parsed as Claim) : undefined;
 }
 
-function writeClaim(files: FileSystem, directory: string, claim: Claim): Promise<void> {
-  return replaceFile(files, join(directory, fileName), Buffer.from(`${JSON.stringify(claim)}\n`));
+export function writeClaim(files: FileSystem, directory: string, claim: Claim): Promise<void> {
+  return replaceFile(
+    files,
+    join(directory, identityFile),
+    Buffer.from(`${JSON.stringify(claim)}\n`),
+  );
 }
 
 /** Segments without a channel.json are somebody's events, not an unfinished beginning. */
@@ -186,7 +192,9 @@ async function refuseSegments(files: FileSystem, directory: string): Promise<voi
   if (!(await fileExists(files, directory))) return;
   for (const { name } of await files.readDirectory(directory)) {
     if (segmentIdOf(name) === undefined) continue;
-    throw refused(`${directory} holds segments (${name}) but no ${fileName}; restore that file`);
+    throw refused(
+      `${directory} holds segments (${name}) but no ${identityFile}; restore that file`,
+    );
   }
 }
 

@@ -110,7 +110,13 @@ export class LogWriter {
   put(batch: EventBatch, bytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) return reject(this.#failure);
-      this.#waiting.push({ batch, bytes, putTimeMs: this.#clock.now(), resolve, reject });
+      this.#waiting.push({
+        batch,
+        bytes,
+        putTimeMs: Math.max(0, this.#clock.now()),
+        resolve,
+        reject,
+      });
       this.#run();
     });
   }
@@ -257,6 +263,8 @@ export class LogWriter {
     const { records, sequences } = groupRecords(puts, acks, this.#state.nextSequence, markFlags);
     let placed: Placed;
     try {
+      // Where syncs were left out: what is written behind this one proves all before it.
+      if (puts.length === 0 && this.#active.isDirty) await this.#active.sync([]);
       placed = await this.#active.write(records, puts.length > 0);
       if (this.#options.fsyncPerTransaction || puts.length === 0) await this.#active.sync(acks);
       else this.#active.defer(acks);

@@ -19,6 +19,7 @@ import { confirmIdentity, type Identity } from "./identity.ts";
 import { LogState } from "./log-state.ts";
 import { openRecords } from "./open-records.ts";
 import { extValue, runOf } from "./record-extensions.ts";
+import { readFully } from "./read-fully.ts";
 import { findSegments, type Recovered, recover } from "./recovery.ts";
 import { type Segment, segmentPath } from "./segment.ts";
 import { type PreparedFile, SegmentStore, type StoreOptions } from "./segment-store.ts";
@@ -202,7 +203,7 @@ class Opener {
 async function storeHeader({ handle, path }: Segment): Promise<void> {
   if (handle === undefined) return;
   const bytes = Buffer.alloc(segmentHeaderBytes);
-  await handle.read(bytes, 0, bytes.length, 0);
+  await readFully(handle, bytes, 0);
   await writeFully(handle, [bytes], 0);
   await syncFile(handle, path);
 }

@@ -16,6 +16,7 @@ import { decodeSnapshot, type Snapshot } from "../format/snapshot.ts";
 import { LogState } from "./log-state.ts";
 import { openRecords } from "./open-records.ts";
 import type { RecordReader } from "./record-reader.ts";
+import { readFully } from "./read-fully.ts";
 import { type Segment, segmentIdOf } from "./segment.ts";
 import { corruptAt, SegmentWalk } from "./segment-walk.ts";
 import { refuseUnprovenHeader } from "./unproven-header.ts";
@@ -62,7 +63,7 @@ export async function findSegments(
       const handle = await files.open(path, "read");
       try {
         const bytes = Buffer.alloc(segmentHeaderBytes);
-        const read = await handle.read(bytes, 0, bytes.length, 0);
+        const read = await readFully(handle, bytes, 0);
         const header = decodeSegmentHeader(bytes.subarray(0, read), path);
         const { size } = await handle.stat();
         found.push({ directory: index, path, namedId, size, header });
@@ -205,7 +206,7 @@ async function cutLength(handle: FileHandle, end: number, size: number): Promise
   const chunk = Buffer.allocUnsafe(Math.min(windowBytes, Math.max(0, size - end)));
   let last = end;
   for (let at = end; at < size; at += chunk.length) {
-    const read = await handle.read(chunk, 0, Math.min(chunk.length, size - at), at);
+    const read = await readFully(handle, chunk.subarray(0, size - at), at);
     if (read === 0) break;
     for (let i = read - 1; i >= 0; i--) {
       if (chunk[i] === 0) continue;

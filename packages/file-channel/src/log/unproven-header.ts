@@ -1,6 +1,7 @@
 import { type FileSystem, MillraceError } from "@millrace/core";
 import { recordHeadBytes, recordType } from "../format/record.ts";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
+import { readFully } from "./read-fully.ts";
 import type { FoundFile } from "./recovery.ts";
 import { RecordReader } from "./record-reader.ts";
 
@@ -37,7 +38,7 @@ async function findGroupBehindOpening(
   const handle = await files.open(file.path, "read");
   try {
     const head = Buffer.alloc(recordHeadBytes);
-    const read = await handle.read(head, 0, head.length, segmentHeaderBytes);
+    const read = await readFully(handle, head, segmentHeaderBytes);
     if (read < head.length) return undefined;
     const salt = Buffer.from(head.subarray(8, 16));
     if (file.header?.salt.equals(salt) === true) return undefined;
