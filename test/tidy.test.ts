@@ -26,7 +26,7 @@ test("imports run one way between the packages", () => {
     "file-channel": ["core"],
     components: ["core", "rpc", "file-channel"],
     jdbc: ["core"],
-    kafka: ["core"],
+    kafka: ["core", "rpc"],
     agent: ["core"],
     testing: ["core"],
     cli: ["core", "rpc", "file-channel", "components", "jdbc", "kafka", "agent"],

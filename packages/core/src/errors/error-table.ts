@@ -99,6 +99,26 @@ export const errorTable = {
     says: "No driver for the channel's database can be loaded.",
     todo: "See the message for what is missing and how to get it.",
   },
+  KAFKA_PARTITION_INVALID: {
+    answer: "reject",
+    says: "An event names a partition that is no number, or that its topic does not have.",
+    todo: "Correct the header that partitionIdHeader names, or defaultPartitionId, or give the topic more partitions.",
+  },
+  KAFKA_RECORD_TOO_LARGE: {
+    answer: "reject",
+    says: "An event is larger than one request to Kafka may be, or than its topic takes.",
+    todo: "Raise max.request.size here and max.message.bytes of the topic, or send smaller events.",
+  },
+  KAFKA_REFUSED: {
+    answer: "retry",
+    says: "Kafka refuses what was asked for: by its authorization, its configuration, or its version.",
+    todo: "See the message for what it refused; it is tried again.",
+  },
+  KAFKA_UNAVAILABLE: {
+    answer: "retry",
+    says: "No Kafka broker answered in time, or not the one that is needed.",
+    todo: "Check kafka.bootstrap.servers, and that the brokers are up; it is tried again, and what was stored in part comes twice.",
+  },
   // The event and its bytes
   EVENT_MALFORMED: {
     answer: "reject",

@@ -1,0 +1,356 @@
+import {
+  type ChannelContext,
+  countRanges,
+  EventBatch,
+  type MillraceError,
+  type Ranges,
+  type TakeTransaction,
+  type Timer,
+  WaitingLine,
+} from "@millrace/core";
+import assert from "node:assert/strict";
+import type {
+  ConsumerListener,
+  FetchedBatch,
+  KafkaClient,
+  KafkaConsumer,
+  Position,
+  Subscription,
+} from "../../client/kafka-client.ts";
+import { toKafkaError } from "../../client/kafka-error.ts";
+import type { KafkaChannelMetrics, KafkaCounters } from "./kafka-channel-metrics.ts";
+import { OffsetCommitter } from "./offset-committer.ts";
+import { type LentPiece, PartitionQueue } from "./partition-queue.ts";
+import { toEvents } from "./records.ts";
+
+export interface TakesOptions {
+  readonly subscription: Subscription;
+  readonly asFlumeEvent: boolean;
+  readonly takeWaitMs: number;
+  readonly memoryBytes: number;
+  readonly maxPollIntervalMs: number;
+}
+
+/**
+ * The taking side. It joins the group when somebody takes for the first time, so that a channel that
+ * is only put into holds no partitions; and leaves it when nobody has taken for
+ * `max.poll.interval.ms`, so that others get what it holds.
+ */
+export class Takes implements ConsumerListener {
+  readonly #options: TakesOptions;
+  readonly #context: ChannelContext;
+  readonly #client: KafkaClient;
+  readonly #metrics: KafkaChannelMetrics;
+  readonly #counters: KafkaCounters;
+  readonly #line: WaitingLine<number, KafkaTake>;
+  #queues = new Map<number, PartitionQueue>();
+  /** The partition that was served last: the others come first. */
+  #served = -1;
+  #consumer: KafkaConsumer | undefined;
+  #committer: OffsetCommitter | undefined;
+  #leaving: Promise<void> | undefined;
+  #running = true;
+  /** Whether the partitions of the queues are ours at this moment. */
+  #assigned = false;
+  #open = true;
+  #takenAtMs = 0;
+  #idleTimer: Timer | undefined;
+  trouble: MillraceError | undefined;
+
+  constructor(
+    options: TakesOptions,
+    context: ChannelContext,
+    parts: { client: KafkaClient; metrics: KafkaChannelMetrics; counters: KafkaCounters },
+  ) {
+    this.#options = options;
+    this.#context = context;
+    this.#client = parts.client;
+    this.#metrics = parts.metrics;
+    this.#counters = parts.counters;
+    this.#line = new WaitingLine(context.runtime.clock);
+  }
+
+  get queues(): Iterable<PartitionQueue> {
+    return this.#queues.values();
+  }
+
+  async begin(max: number, signal?: AbortSignal): Promise<TakeTransaction> {
+    assert(max > 0, `a take of ${max} events`);
+    if (!this.#running || signal?.aborted === true) return this.#take(0);
+    this.#noteTaker();
+    if (this.#hasReady()) return this.#take(max);
+    const { clock } = this.#context.runtime;
+    const startMs = clock.monotonic();
+    try {
+      return await this.#line.wait(max, this.#options.takeWaitMs, signal, () => this.#take(0));
+    } finally {
+      this.#counters.KafkaEventGetTimer += clock.monotonic() - startMs;
+    }
+  }
+
+  /** Commits what is settled, until the deadline, and leaves the group. What is lent is given up. */
+  async stop(deadline: AbortSignal): Promise<void> {
+    this.#running = false;
+    this.#line.end(() => this.#take(0));
+    await this.#leave(deadline);
+  }
+
+  assigned(committed: readonly Position[]): readonly Position[] {
+    const before = this.#queues;
+    this.#queues = new Map();
+    for (const position of committed) {
+      const queue = this.#keepOrMake(before.get(position.partition), position);
+      this.#queues.set(position.partition, queue);
+      before.delete(position.partition);
+    }
+    for (const queue of before.values()) this.#giveUp(queue, "is another member's now");
+    this.#assigned = true;
+    this.trouble = undefined;
+    this.#context.log.debug(
+      `channel ${this.#context.name} reads ${committed.length} partitions of topic ${this.#options.subscription.topic}`,
+    );
+    this.#committer?.wake();
+    this.#serve();
+    return [...this.#queues.values()].map(({ topic, partition, position }) => ({
+      topic,
+      partition,
+      offset: position,
+    }));
+  }
+
+  suspended(): void {
+    this.#assigned = false;
+  }
+
+  fetched({ topic, partition, records, nextOffset, highWatermark }: FetchedBatch): void {
+    const queue = this.#queues.get(partition);
+    assert(queue !== undefined, `fetched partition ${partition}, which is not ours`);
+    const { malformed, ...events } = toEvents(records, this.#options.asFlumeEvent);
+    queue.highWatermark = highWatermark;
+    queue.add(events, nextOffset);
+    const [first] = malformed;
+    if (first !== undefined) {
+      this.#metrics.malformed.value += malformed.length;
+      const offsets = malformed.slice(0, 10).map(({ offset }) => offset);
+      this.#context.log.error(
+        `${malformed.length} records of topic ${topic}, partition ${partition}, are no Flume events and are skipped: ` +
+          `offsets ${offsets.join(", ")}${malformed.length > offsets.length ? ", ..." : ""}; the first: ${first.reason}. ` +
+          `They stay in the topic as long as it keeps them. If all of its records are like this, set parseAsFlumeEvent = false`,
+        { topic, partition, offset: first.offset, records: malformed.length },
+      );
+      this.#committer?.wake();
+    }
+    this.#serve();
+    this.#regulate();
+  }
+
+  expired({ topic, partition, offset }: Position, to: number): void {
+    this.#metrics.expired.value += to - offset;
+    this.#context.log.error(
+      `topic ${topic}, partition ${partition}, no longer holds offsets ${offset} to ${to - 1}, which were not delivered: ` +
+        `they are lost; let the topic keep records for longer than a sink may stand still (retention.ms, retention.bytes)`,
+      { topic, partition, offset, records: to - offset },
+    );
+  }
+
+  failed(error: unknown): void {
+    const failure = toKafkaError(error, "nothing is read from Kafka");
+    this.trouble = failure;
+    this.#context.log.warn(`channel ${this.#context.name}: ${failure.code} ${failure.message}`);
+  }
+
+  end(pieces: readonly LentPiece[], settled: Ranges, whole: number): void {
+    this.#takenAtMs = this.#context.runtime.clock.monotonic();
+    const count = countRanges(settled);
+    let base = 0;
+    for (const piece of pieces) {
+      const { length } = piece.batch;
+      piece.queue.end(piece, cutRanges(settled, base, base + length));
+      base += length;
+    }
+    this.#context.counters.EventTakeSuccessCount += count;
+    this.#metrics.taken.value += count;
+    this.#counters.RollbackCount += whole - count;
+    if (count > 0) this.#committer?.wake();
+    if (count < whole) this.#serve();
+    this.#regulate();
+  }
+
+  #noteTaker(): void {
+    const { clock } = this.#context.runtime;
+    this.#takenAtMs = clock.monotonic();
+    if (this.#consumer !== undefined || this.#leaving !== undefined) return;
+    const consumer = this.#client.createConsumer(this.#options.subscription, this);
+    this.#consumer = consumer;
+    this.#open = true;
+    this.#committer = new OffsetCommitter({
+      consumer,
+      queues: () => (this.#assigned ? this.#queues.values() : []),
+      clock,
+      log: this.#context.log,
+      counters: this.#counters,
+      onFailure: () => this.#metrics.commitFailures.value++,
+    });
+    consumer.start();
+    this.#watchIdle(this.#options.maxPollIntervalMs);
+  }
+
+  /** Leaves the group when nobody takes any more; the next taker joins it again. */
+  #watchIdle(ms: number): void {
+    const { clock, log, name } = { ...this.#context, clock: this.#context.runtime.clock };
+    const interval = this.#options.maxPollIntervalMs;
+    this.#idleTimer = clock.setTimer(ms, () => {
+      const left = this.#takenAtMs + interval - clock.monotonic();
+      if (left > 0 || !this.#line.isEmpty) return this.#watchIdle(Math.max(left, 1));
+      log.warn(
+        `channel ${name} leaves its group: nobody has taken from it for max.poll.interval.ms, ${interval} ms`,
+      );
+      void this.#leave();
+    });
+  }
+
+  async #leave(deadline?: AbortSignal): Promise<void> {
+    this.#idleTimer?.cancel();
+    const consumer = this.#consumer;
+    const committer = this.#committer;
+    if (consumer === undefined || committer === undefined) return this.#leaving;
+    this.#consumer = undefined;
+    this.#committer = undefined;
+    const end = (): void => committer.end();
+    if (deadline?.aborted === true) end();
+    else deadline?.addEventListener("abort", end, { once: true });
+    const left = committer.flush().then(async () => {
+      end();
+      this.#assigned = false;
+      for (const queue of this.#queues.values()) this.#giveUp(queue, "was left by this agent");
+      this.#queues.clear();
+      await consumer.stop();
+      this.#leaving = undefined;
+    });
+    this.#leaving = left;
+    if (deadline === undefined) return left;
+    // The broker may not answer; what is left of the consumer ends by itself.
+    const late = new Promise<void>((resolve) => {
+      const { clock } = this.#context.runtime;
+      const soon = (): void => void clock.setTimer(graceMs, resolve);
+      if (deadline.aborted) soon();
+      else deadline.addEventListener("abort", soon, { once: true });
+    });
+    await Promise.race([left, late]);
+  }
+
+  /** The queue goes on where the group has not moved; else it begins where the group is. */
+  #keepOrMake(queue: PartitionQueue | undefined, position: Position): PartitionQueue {
+    const { topic, partition, offset } = position;
+    if (queue !== undefined && offset >= queue.committed) {
+      queue.settleBelow(offset);
+      queue.committed = offset;
+      return queue;
+    }
+    if (queue !== undefined) this.#giveUp(queue, "was set back by the group");
+    return new PartitionQueue(topic, partition, offset);
+  }
+
+  #giveUp(queue: PartitionQueue, why: string): void {
+    const { lentEvents, topic, partition } = queue;
+    queue.close();
+    if (lentEvents === 0) return;
+    this.#metrics.givenUp.value += lentEvents;
+    this.#context.log.warn(
+      `partition ${partition} of topic ${topic} ${why}: ${lentEvents} events that a sink still holds may be delivered twice`,
+      { topic, partition, events: lentEvents },
+    );
+  }
+
+  #hasReady(): boolean {
+    if (!this.#assigned) return false;
+    for (const { readyEvents } of this.#queues.values()) if (readyEvents > 0) return true;
+    return false;
+  }
+
+  #take(max: number): KafkaTake {
+    const pieces: LentPiece[] = [];
+    let left = max;
+    for (const queue of left > 0 ? this.#inTurn() : []) {
+      for (let piece = queue.take(left); piece !== undefined; piece = queue.take(left)) {
+        pieces.push(piece);
+        left -= piece.batch.length;
+        this.#served = queue.partition;
+        if (left === 0) break;
+      }
+      if (left === 0) break;
+    }
+    const take = new KafkaTake(this, pieces);
+    this.#context.counters.EventTakeAttemptCount += Math.max(1, take.batch.length);
+    this.#regulate();
+    return take;
+  }
+
+  /** The queues from the one behind the last that was served. */
+  #inTurn(): PartitionQueue[] {
+    const queues = [...this.#queues.values()].sort((a, b) => a.partition - b.partition);
+    const next = queues.findIndex(({ partition }) => partition > this.#served);
+    return next <= 0 ? queues : [...queues.slice(next), ...queues.slice(0, next)];
+  }
+
+  #serve(): void {
+    this.#line.serve((max) => (this.#hasReady() ? this.#take(max) : undefined));
+  }
+
+  /** Pauses fetching above the bound, and goes on when half of it is taken. */
+  #regulate(): void {
+    let bytes = 0;
+    for (const { readyBytes } of this.#queues.values()) bytes += readyBytes;
+    const { memoryBytes } = this.#options;
+    const open = this.#open ? bytes < memoryBytes : bytes * 2 < memoryBytes;
+    if (open === this.#open) return;
+    this.#open = open;
+    this.#consumer?.flow(open);
+  }
+}
+
+/** What a channel that is not running gives. */
+export function emptyTake(): TakeTransaction {
+  return new KafkaTake(undefined, []);
+}
+
+/** Beyond the deadline of a stop the group is left without waiting for its answer. */
+const graceMs = 500;
+
+class KafkaTake implements TakeTransaction {
+  readonly batch: EventBatch;
+  readonly #takes: Takes | undefined;
+  readonly #pieces: readonly LentPiece[];
+  #ended = false;
+
+  constructor(takes: Takes | undefined, pieces: readonly LentPiece[]) {
+    this.#takes = takes;
+    this.#pieces = pieces;
+    this.batch = EventBatch.join(pieces.map(({ batch }) => batch));
+  }
+
+  async commit(settled: Ranges = [{ from: 0, to: this.batch.length }]): Promise<void> {
+    this.#end(this.batch.length === 0 ? [] : settled);
+  }
+
+  async rollback(): Promise<void> {
+    this.#end([]);
+  }
+
+  #end(settled: Ranges): void {
+    assert(!this.#ended, "a take transaction ends once");
+    this.#ended = true;
+    this.#takes?.end(this.#pieces, settled, this.batch.length);
+  }
+}
+
+/** The ranges within `[from, to)`, counted from `from`. */
+function cutRanges(ranges: Ranges, from: number, to: number): Ranges {
+  const cut: { from: number; to: number }[] = [];
+  for (const range of ranges) {
+    const start = Math.max(range.from, from);
+    const end = Math.min(range.to, to);
+    if (start < end) cut.push({ from: start - from, to: end - from });
+  }
+  return cut;
+}
