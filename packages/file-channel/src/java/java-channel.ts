@@ -67,7 +67,7 @@ export async function openJavaChannel(
   }
   return {
     events: replay.waiting.length,
-    fingerprint: fingerprintOf(logs, replay),
+    fingerprint: fingerprintOf(replay),
     notes,
     damages: replay.walked.flatMap(({ log, broken }) =>
       broken.map(({ offset, bytes }) => ({
@@ -230,7 +230,7 @@ function describe({ walked, inDoubt, takenUncommitted }: Replay, notes: string[]
   }
 }
 
-function fingerprintOf(logs: readonly JavaLog[], replay: Replay): string {
+function fingerprintOf(replay: Replay): string {
   const { waiting, walked, highestWriteOrder } = replay;
   const hash = createHash("sha256");
   for (const { log, records } of walked) hash.update(`${log.id} ${log.size} ${records}\n`);

@@ -1,27 +1,24 @@
 /**
- * Whether a Java agent has a directory open. It holds `in_use.lock` with fcntl as long as it lives
- * and removes the file when it ends in order. Linux lists such locks in `/proc/locks`:
+ * Whether a Java agent has a directory open. It takes an fcntl lock on `in_use.lock` there, and loses
+ * it at once: to find out whether locks work it opens the file a second time, and closing that drops
+ * every lock the process has on it (Log.tryLock, POSIX). What stays is that the file is open as long
+ * as the agent lives; when it ends in order it removes it. Linux shows open files:
  *
- *     1: POSIX  ADVISORY  WRITE 12345 fe:01:131074 0 EOF        pid, major:minor (hexadecimal) : inode
+ *     /proc/<pid>/fd/<n>      the file itself, behind a link; only for processes of the same user, or root
+ *     /proc/<pid>/comm        the program's name, "java"
  *
- * A process sees there only the locks of processes in its own PID namespace and those inside it.
+ * A process sees there only those in its own PID namespace and inside it.
  */
-import { fileExists, type FileSystem } from "@millrace/core";
+import { fileExists, type FileStat, type FileSystem } from "@millrace/core";
 import { join } from "node:path";
 
 export type JavaLockState = "free" | "held" | "unknown";
 
 export interface JavaLock {
   readonly state: JavaLockState;
-  readonly directory: string;
-  /** As the end of "whether an agent runs on it ...". */
+  /** As the end of "whether a Java agent runs on it ...". */
   readonly why: string;
 }
-
-const lockFileName = "in_use.lock";
-/** PROC_PID_INIT_INO: the inode of the namespace that sees every process. */
-const outermostNamespace = 0xeffffffc;
-const procBytesMax = 16 * 1024 * 1024;
 
 export interface LockSurroundings {
   readonly platform: string;
@@ -29,93 +26,103 @@ export interface LockSurroundings {
   readonly proc: string;
 }
 
+const lockFileName = "in_use.lock";
+/** PROC_PID_INIT_INO: the inode of the namespace that sees every process. */
+const outermostNamespace = 0xeffffffc;
+const here: LockSurroundings = { platform: process.platform, proc: "/proc" };
+
 /** The state of one directory. Throws nothing for what the system does not tell. */
 export async function readJavaLock(
   files: FileSystem,
   directory: string,
-  { platform, proc }: LockSurroundings = { platform: process.platform, proc: "/proc" },
+  { platform, proc }: LockSurroundings = here,
 ): Promise<JavaLock> {
   const path = join(directory, lockFileName);
-  const answer = (state: JavaLockState, why: string): JavaLock => ({ state, directory, why });
-  if (!(await fileExists(files, path))) return answer("free", `${path} is not there`);
-  if (platform !== "linux") {
-    return answer("unknown", `cannot be told on ${platform}: ${path} is there`);
+  const answer = (state: JavaLockState, why: string): JavaLock => ({ state, why });
+  if (!(await fileExists(files, path))) return answer("free", `is certain: ${path} is not there`);
+  const unknown = (reason: string): JavaLock =>
+    answer("unknown", `cannot be told: ${path} is there, and ${reason}`);
+  if (platform !== "linux") return unknown(`who has it open is not known on ${platform}`);
+  const sought = await files.stat(path);
+  const processes = await processIds(files, proc);
+  if (!processes.includes("1")) return unknown(`${proc} does not show all processes`);
+  const unreadable: string[] = [];
+  for (const id of processes) {
+    const holds = await hasOpen(files, join(proc, id), sought);
+    if (holds === true) return answer("held", `is certain: process ${id} has ${path} open`);
+    if (holds === undefined && (await mayBeJava(files, join(proc, id)))) unreadable.push(id);
   }
-  const { device, inode } = await files.stat(path);
-  const locks = await readProcFile(files, join(proc, "locks"));
-  if (locks === undefined)
-    return answer("unknown", `cannot be told: ${proc}/locks is not readable`);
-  const onInode = parseLocks(locks).filter((lock) => lock.inode === inode);
-  const onFile = onInode.find((lock) => lock.device === deviceText(device));
-  if (onFile !== undefined) {
-    return answer("held", `is certain: process ${onFile.pid} holds ${path}`);
-  }
-  const [similar] = onInode;
-  if (similar !== undefined) {
-    const text = `cannot be told: process ${similar.pid} locks a file with the inode of ${path}, on device ${similar.device}`;
-    return answer("unknown", text);
+  const [other] = unreadable;
+  if (other !== undefined) {
+    return unknown(`the open files of the Java process ${other} may not be looked at by this user`);
   }
   if (!(await isOutermost(files, proc))) {
-    return answer(
-      "unknown",
-      `cannot be told from inside a container: ${path} is there, and an agent in another one would not be seen`,
-    );
+    return unknown("an agent in another container would not be seen from inside this one");
   }
-  return answer("free", `${path} is left over: nobody locks it`);
+  return answer("free", `is certain: ${path} is left over, nobody has it open`);
 }
 
-interface ListedLock {
-  readonly pid: string;
-  readonly device: string;
-  readonly inode: number;
-}
-
-function parseLocks(text: string): ListedLock[] {
-  const found: ListedLock[] = [];
-  const pattern =
-    /(?:POSIX|OFDLCK)\s+\S+\s+(?:WRITE|READ)\s+(-?\d+)\s+([0-9a-f]+:[0-9a-f]+):(\d+)/g;
-  for (const [, pid = "", device = "", inode = ""] of text.matchAll(pattern)) {
-    found.push({ pid, device, inode: Number(inode) });
-  }
-  return found;
-}
-
-/** A device number as the kernel prints it, two hexadecimal digits or more each. */
-function deviceText(device: number): string {
-  const high = Math.floor(device / 2 ** 32);
-  const low = device % 2 ** 32;
-  const major = ((low >>> 8) & 0xfff) | (high & ~0xfff);
-  const minor = (low & 0xff) | ((low >>> 12) & ~0xff) | 0;
-  const hex = (value: number): string => (value >>> 0).toString(16).padStart(2, "0");
-  return `${hex(major)}:${hex(minor)}`;
-}
-
-async function isOutermost(files: FileSystem, proc: string): Promise<boolean> {
+async function processIds(files: FileSystem, proc: string): Promise<string[]> {
   try {
-    return (await files.stat(join(proc, "self/ns/pid"))).inode === outermostNamespace;
+    const entries = await files.readDirectory(proc);
+    return entries.map(({ name }) => name).filter((name) => /^\d+$/.test(name));
   } catch {
-    return false;
+    return [];
   }
 }
 
-/** A file that says it has no bytes and has some. */
-async function readProcFile(files: FileSystem, path: string): Promise<string | undefined> {
-  const chunks: Buffer[] = [];
+/** Undefined when this process may not know. What ended meanwhile has nothing open. */
+async function hasOpen(
+  files: FileSystem,
+  processPath: string,
+  { device, inode }: FileStat,
+): Promise<boolean | undefined> {
+  const folder = join(processPath, "fd");
+  let names: string[];
   try {
-    const handle = await files.open(path, "read");
+    names = (await files.readDirectory(folder)).map(({ name }) => name);
+  } catch {
+    return (await exists(files, processPath)) ? undefined : false;
+  }
+  for (const name of names) {
     try {
-      for (let at = 0; at < procBytesMax;) {
-        const chunk = Buffer.alloc(64 * 1024);
-        const read = await handle.read(chunk, 0, chunk.length, at);
-        if (read === 0) break;
-        chunks.push(chunk.subarray(0, read));
-        at += read;
-      }
+      const stat = await files.stat(join(folder, name));
+      if (stat.inode === inode && stat.device === device) return true;
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+  return false;
+}
+
+async function exists(files: FileSystem, path: string): Promise<boolean> {
+  try {
+    return await fileExists(files, path);
+  } catch {
+    return true;
+  }
+}
+
+/** Whether a process is called java, or will not say what it is called. */
+async function mayBeJava(files: FileSystem, processPath: string): Promise<boolean> {
+  const name = Buffer.alloc(16);
+  try {
+    const handle = await files.open(join(processPath, "comm"), "read");
+    try {
+      const length = await handle.read(name, 0, name.length, 0);
+      return name.toString("latin1", 0, length).trim() === "java";
     } finally {
       await handle.close();
     }
   } catch {
-    return undefined;
+    return await exists(files, processPath);
   }
-  return Buffer.concat(chunks).toString("latin1");
+}
+
+async function isOutermost(files: FileSystem, proc: string): Promise<boolean> {
+  try {
+    return (await files.stat(join(proc, "self", "ns", "pid"))).inode === outermostNamespace;
+  } catch {
+    return false;
+  }
 }
