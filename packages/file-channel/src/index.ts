@@ -1,3 +1,5 @@
 export { createFileChannel, type FileChannel } from "./file-channel.ts";
 export { type FileChannelOptions, fileChannelDefaults } from "./options.ts";
+export { createKeyFiles, type KeyFilesOptions } from "./keys/key-files.ts";
+export { createJceksKeyProvider, type JceksKeyProviderOptions } from "./keys/jceks-key-provider.ts";
 export type { KeyProvider } from "./keys/key-provider.ts";

@@ -66,6 +66,8 @@ async function lockAndOpen(
       directories: identity.directories,
       segmentBytes: options.segmentBytes,
       minimumRequiredSpaceBytes: options.minimumRequiredSpaceBytes,
+      minimumRequiredSpacePercent: options.minimumRequiredSpacePercent,
+      formatVersion: options.formatVersion,
       groupAlign: options.groupAlign,
     });
     return { ...opened, locks: held };

@@ -18,6 +18,8 @@ export interface FileChannelOptions {
   readonly keepAliveMs: number;
   /** Bytes that puts leave free on a disk; takes go on below it. */
   readonly minimumRequiredSpaceBytes: number;
+  /** The same as a share of the disk's size; the larger of the two counts. */
+  readonly minimumRequiredSpacePercent: number;
   /** Slabs of unread events kept in memory; the rest is read back from disk. */
   readonly memoryBytes: number;
   /** Size of a segment file. A larger record gets a larger segment. */
@@ -34,7 +36,7 @@ export interface FileChannelOptions {
   /** At a record that does not verify: takes end with CHANNEL_CORRUPT, or it is set aside and counted. */
   readonly onCorruption: "stop" | "quarantine";
   /**
-   * Opens encrypted segments: `createKeyFiles`, `createJceksKeys`, or in a test simply
+   * Opens encrypted segments: `createKeyFiles`, `createJceksKeyProvider`, or in a test simply
    * `{ key: async () => Buffer.alloc(32, 7) }`. Asked for each key once a start.
    */
   readonly keys: KeyProvider | undefined;
@@ -57,6 +59,7 @@ export const fileChannelDefaults: Omit<FileChannelOptions, "dataDirs"> = {
   transactionBytesMax: 64 * mebibyte,
   keepAliveMs: 3000,
   minimumRequiredSpaceBytes: 500 * mebibyte,
+  minimumRequiredSpacePercent: 0,
   memoryBytes: 64 * mebibyte,
   segmentBytes: 64 * mebibyte,
   groupBytesMax: 16 * mebibyte,

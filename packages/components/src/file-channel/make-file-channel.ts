@@ -1,9 +1,9 @@
 import { type ChannelContext, expandHome, MillraceError } from "@millrace/core";
 import { createFileChannel, type FileChannel } from "@millrace/file-channel";
 import { join } from "node:path";
+import { makeKeys } from "./make-keys.ts";
+import { parseMinimumSpace } from "./minimum-space.ts";
 import type { LogOptions } from "./options.ts";
-
-const minimumRequiredSpaceFloor = 1024 * 1024;
 
 /** What a component that is a channel over the durable log says beside `logOptions`. */
 export interface ChannelLimits {
@@ -22,10 +22,14 @@ export function makeFileChannel(
   limits: ChannelLimits,
   context: ChannelContext,
 ): FileChannel {
-  const { fsyncIntervalSeconds, encryption } = options;
+  const { fsyncIntervalSeconds, minimumRequiredSpace } = options;
   const { byteCapacity } = limits;
-  if (encryption.size > 0) {
-    throw new MillraceError("CONFIG_INVALID", "the file channel does not encrypt yet");
+  const minimumSpace = parseMinimumSpace(minimumRequiredSpace);
+  if (minimumSpace === undefined) {
+    throw new MillraceError(
+      "CONFIG_INVALID",
+      `minimumRequiredSpace is "${minimumRequiredSpace}", neither bytes nor a percentage`,
+    );
   }
   if (!options.fsyncPerTransaction) {
     context.log.warn(
@@ -40,16 +44,17 @@ export function makeFileChannel(
       ...(byteCapacity === undefined ? {} : { byteCapacity }),
       transactionCapacity: options.transactionCapacity,
       keepAliveMs: limits.keepAliveMs,
-      minimumRequiredSpaceBytes: Math.max(
-        minimumRequiredSpaceFloor,
-        options.minimumRequiredSpaceBytes,
-      ),
+      minimumRequiredSpaceBytes: minimumSpace.bytes,
+      minimumRequiredSpacePercent: minimumSpace.percent,
       memoryBytes: limits.memoryBytes,
       segmentBytes: options.segmentBytes,
       ackSyncMs: options.ackSyncMs,
       onCorruption: options.onCorruption,
       fsyncPerTransaction: options.fsyncPerTransaction,
       fsyncIntervalMs: fsyncIntervalSeconds * 1000,
+      keys: makeKeys(options, context),
+      activeKey: options.activeKey,
+      formatVersion: options.formatVersion === "1" ? 1 : 2,
     },
     context,
   );

@@ -1,4 +1,6 @@
-import { boolean, choice, ignored, integer, list, type OptionsOf, prefixed } from "@millrace/core";
+import { boolean, choice, ignored, integer, list, type OptionsOf, text } from "@millrace/core";
+
+import { encryptionOptions } from "./encryption-options.ts";
 
 const noCheckpoint =
   "There is no checkpoint to write: each log segment begins with a snapshot, and a start reads one segment.";
@@ -16,10 +18,13 @@ export const logOptions = {
     "Events one transaction holds at most; no more than capacity.",
     { default: 10_000, min: 1 },
   ),
-  minimumRequiredSpaceBytes: integer(
+  minimumRequiredSpace: text(
     "minimumRequiredSpace",
-    "Free space that puts leave on a disk, at least 1 MiB; takes and acknowledgements go on below it.",
-    { default: 524_288_000, min: 0, unit: "bytes" },
+    "Free space that puts leave on a disk, in bytes or as a share of its size (20%); at least 1 MiB. " +
+      "Takes and acknowledgements go on below it. In Kubernetes the default is too small: the " +
+      "kubelet evicts a pod when 10 to 15% of its node's disk are left, whoever filled it, so on a " +
+      "disk that is the node's own choose 20%.",
+    { default: "524288000", unit: "bytes or %" },
   ),
   segmentBytes: integer("segmentBytes", "Size of one log segment.", {
     default: 67_108_864,
@@ -51,10 +56,16 @@ export const logOptions = {
     "How often the log is synced when fsyncPerTransaction is false.",
     { default: 5, min: 1, unit: "s" },
   ),
-  encryption: prefixed(
-    "encryption",
-    "Encryption of the log does not exist yet; any of these is an error.",
+  formatVersion: choice(
+    "formatVersion",
+    ["1", "2"],
+    "The newest log format that is written. A segment is written in the lowest format that can hold " +
+      "it: only encryption takes format 2. 1 promises that the version before can go on with these " +
+      "directories, and refuses encryption. To be able to roll back: upgrade with formatVersion = 1, " +
+      "and remove it once no rollback is wanted.",
+    { default: "2" },
   ),
+  ...encryptionOptions,
   checkpointDir: ignored("checkpointDir", noCheckpoint),
   checkpointInterval: ignored("checkpointInterval", noCheckpoint),
   checkpointOnClose: ignored("checkpointOnClose", noCheckpoint),

@@ -9,7 +9,12 @@ import {
 } from "@millrace/core";
 import { decodeRanges } from "../format/snapshot.ts";
 import { extType, type NewRecord, recordFlag, recordType } from "../format/record.ts";
-import { type SegmentHeader, segmentHeaderBytes } from "../format/segment-header.ts";
+import {
+  formatOf,
+  type FormatVersion,
+  type SegmentHeader,
+  segmentHeaderBytes,
+} from "../format/segment-header.ts";
 import type { Tlv } from "../format/tlv.ts";
 import type { KeyProvider } from "../keys/key-provider.ts";
 import { openSegmentKey } from "../keys/segment-key.ts";
@@ -100,9 +105,10 @@ export async function openLog(
     await active.sync([]);
     if (!identity.ready) await confirmIdentity(runtime.files, identity);
     await active.tidy();
-    for (const { directory, path } of recovered?.leftovers ?? []) {
-      if (path !== opened.segment.path) await store.discard(directory, path);
+    for (const { directory, path, header } of recovered?.leftovers ?? []) {
+      if (path !== opened.segment.path) await store.discard(directory, path, header);
     }
+    sayLaterFormats(state, options.formatVersion, log);
     const { cutBytes = 0, clean = true } = recovered ?? {};
     return { state, store, active, cutBytes, clean };
   } catch (error) {
@@ -141,7 +147,7 @@ class Opener {
     const copies = recovered === undefined ? [] : await copyRecords(recovered, this.#parts.keys);
     const inUse = new Set(this.#state.segments.map(({ path }) => path));
     if (newest !== undefined) this.#store.continueBehind(newest.directory);
-    let id = (newest?.id ?? 0) + 1;
+    let id = recovered?.nextId ?? (newest?.id ?? 0) + 1;
     while (this.#identity.directories.some((root) => inUse.has(segmentPath(root, id)))) id++;
     let failure: unknown;
     for (const directory of await this.#store.directoryOrder()) {
@@ -206,6 +212,16 @@ async function storeHeader({ handle, path }: Segment): Promise<void> {
   await readFully(handle, bytes, 0);
   await writeFully(handle, [bytes], 0);
   await syncFile(handle, path);
+}
+
+/** What still keeps the version before from these directories, though nothing new does. */
+function sayLaterFormats(state: LogState, formatVersion: FormatVersion, log: Log): void {
+  const later = state.segments.filter(({ header }) => formatOf(header) > formatVersion);
+  if (later.length === 0) return;
+  const events = later.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0);
+  log.warn(
+    `${later.length} segments with ${events} events are of a later format than formatVersion = ${formatVersion}: a version that reads no later one refuses the directories until they are drained`,
+  );
 }
 
 /** Refuses a start that could not read what it holds, before anything is written. */

@@ -9,6 +9,12 @@ import {
   systemErrorCode,
 } from "@millrace/core";
 import { join } from "node:path";
+import {
+  formatOf,
+  type FormatVersion,
+  newestFormat,
+  type SegmentHeader,
+} from "../format/segment-header.ts";
 import { SyncError } from "./sync-error.ts";
 import { closeSegment, type Segment, segmentPath, sparePattern } from "./segment.ts";
 
@@ -18,6 +24,10 @@ export interface StoreOptions {
   readonly segmentBytes: number;
   /** What puts leave free on a directory's disk. */
   readonly minimumRequiredSpaceBytes: number;
+  /** The same as a share of the disk; the larger counts. */
+  readonly minimumRequiredSpacePercent: number;
+  /** Files of a later format are not kept as spares: until it is written again such a file shows it. */
+  readonly formatVersion: FormatVersion;
 }
 
 interface Spare {
@@ -52,6 +62,7 @@ export class SegmentStore {
   /** Spares whose names are durable, by directory, the largest last. */
   readonly #spares: Spare[][];
   readonly #free: number[];
+  readonly #total: number[];
   #freeReadAt = -Infinity;
   #next = 0;
 
@@ -68,13 +79,17 @@ export class SegmentStore {
     this.#log = log;
     this.#spares = options.directories.map(() => []);
     this.#free = options.directories.map(() => Infinity);
+    this.#total = options.directories.map(() => 0);
   }
 
   get files(): FileSystem {
     return this.#files;
   }
 
-  /** Takes over what recovery found as `spare-*` and keeps at most two a directory. */
+  /**
+   * Takes over what recovery found as `spare-*` and keeps at most two a directory; none where an
+   * earlier format is written, whose readers would trip over what these hold.
+   */
   async adoptSpares(): Promise<void> {
     for (const [index, directory] of this.options.directories.entries()) {
       const entries = await this.#files.readDirectory(directory);
@@ -83,7 +98,8 @@ export class SegmentStore {
       for (const name of found.sort()) {
         const path = join(directory, name);
         const kept = this.#spares[index] as Spare[];
-        if (kept.length < sparesKept) await this.#keepSpare(kept, path);
+        const wanted = kept.length < sparesKept && this.options.formatVersion === newestFormat;
+        if (wanted) await this.#keepSpare(kept, path);
         else await this.#files.unlink(path);
       }
     }
@@ -124,13 +140,14 @@ export class SegmentStore {
   /** Frees a segment that no synced snapshot needs any more (F5 is the caller's to hold). */
   async free(segment: Segment): Promise<void> {
     await closeSegment(segment);
-    await this.discard(segment.directory, segment.path);
+    await this.discard(segment.directory, segment.path, segment.header);
   }
 
   /** Makes a spare of the file, or removes it. Unlinks need no sync: recovery knows leftovers. */
-  async discard(directory: number, path: string): Promise<void> {
+  async discard(directory: number, path: string, header?: SegmentHeader): Promise<void> {
     const spares = this.#spares[directory] as Spare[];
-    if (spares.length >= sparesKept) {
+    const isLater = header !== undefined && formatOf(header) > this.options.formatVersion;
+    if (spares.length >= sparesKept || isLater) {
       await this.#files.unlink(path);
       return;
     }
@@ -148,7 +165,9 @@ export class SegmentStore {
   reservedBytes(directory: number): number {
     const spareBytes = this.#spares[directory]?.at(-1)?.bytes ?? 0;
     const needed = this.reserveBytes + Math.max(0, this.options.segmentBytes - spareBytes);
-    return Math.max(this.options.minimumRequiredSpaceBytes, needed);
+    const { minimumRequiredSpaceBytes: bytes, minimumRequiredSpacePercent: percent } = this.options;
+    const share = Math.floor((this.#total[directory] as number) * (percent / 100));
+    return Math.max(bytes, share, needed);
   }
 
   /** Free bytes of the roomiest directory, as last seen, less what was written since. */
@@ -173,6 +192,9 @@ export class SegmentStore {
     for (const [index, directory] of this.options.directories.entries()) {
       try {
         this.#free[index] = await this.#files.freeBytes(directory);
+        if (this.options.minimumRequiredSpacePercent > 0) {
+          this.#total[index] = await this.#files.totalBytes(directory);
+        }
       } catch (error) {
         this.#free[index] = 0;
         this.#log.error(`the free space of ${directory} cannot be read`, { error: String(error) });

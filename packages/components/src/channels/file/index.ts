@@ -1,5 +1,5 @@
 import { defineChannel } from "@millrace/core";
-import { checkLogOptions } from "../../file-channel/check-log-options.ts";
+import { checkLogOptions, noteLogOptions } from "../../file-channel/check-log-options.ts";
 import { options } from "./options.ts";
 
 export const channel = defineChannel({
@@ -24,6 +24,7 @@ a1.sinks.k1.type = null
 a1.sinks.k1.channel = c1
 `,
   check: (values) => checkLogOptions(values, values.capacity),
+  notes: (values) => noteLogOptions(values),
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>
     (await import("./file-channel.ts")).createConfiguredFileChannel(values, context),
