@@ -8,6 +8,7 @@ import {
   settledBy,
   type TakeTransaction,
   toMillraceError,
+  WaitingLine,
 } from "@millrace/core";
 import assert from "node:assert/strict";
 import { type ChannelMetrics, declareMetrics } from "./channel-metrics.ts";
@@ -21,7 +22,6 @@ import { EventQueue, rangeOf } from "./queue/event-queue.ts";
 import type { Piece } from "./queue/piece.ts";
 import { Room, roomBytesOf } from "./queue/room.ts";
 import { recoveredStretches } from "./queue/recovered-stretches.ts";
-import { TakerLine } from "./queue/taker-line.ts";
 import { segmentHeaderBytes } from "./format/segment-header.ts";
 import { assertTransactionFits, diskFull } from "./put-limits.ts";
 import { DurablePut, DurableTake, splitPiece } from "./transactions.ts";
@@ -54,7 +54,7 @@ class DurableChannel implements FileChannel {
   readonly #context: ChannelContext;
   readonly #metrics: ChannelMetrics;
   readonly #room: Room;
-  readonly #takers: TakerLine;
+  readonly #takers: WaitingLine<number, readonly Piece[]>;
   #queue: EventQueue;
   #lent = new Set<readonly Piece[]>();
   #size = 0;
@@ -76,7 +76,7 @@ class DurableChannel implements FileChannel {
     this.#context = context;
     const { clock } = context.runtime;
     this.#room = new Room(options, clock);
-    this.#takers = new TakerLine(clock, options.keepAliveMs);
+    this.#takers = new WaitingLine(clock);
     this.#queue = new EventQueue(options.memoryBytes);
     const store = (): OpenedChannel["store"] | undefined => this.#opened?.store;
     this.#metrics = declareMetrics(context.metrics, {
@@ -150,7 +150,11 @@ class DurableChannel implements FileChannel {
       this.#errorCounts.take++;
       throw failure;
     }
-    const waiting = this.#takers.wait(Math.min(max, this.#options.transactionCapacity), signal);
+    const { transactionCapacity, keepAliveMs } = this.#options;
+    // With no time at all it would have left the line before it is served.
+    const waitMs = Math.max(1, keepAliveMs);
+    const most = Math.min(max, transactionCapacity);
+    const waiting = this.#takers.wait(most, waitMs, signal, () => []);
     this.#serve();
     const pieces = await waiting;
     const count = pieces.reduce((sum, { batch }) => sum + batch.length, 0);
@@ -230,7 +234,7 @@ class DurableChannel implements FileChannel {
     await this.#starting?.catch(() => undefined);
     this.#phase = "closed";
     this.#room.refuseAll(this.#closed());
-    this.#takers.endAll();
+    this.#takers.end(() => []);
     await this.#refilling;
     await this.#writer?.close();
     this.#queue.clear();
@@ -263,13 +267,12 @@ class DurableChannel implements FileChannel {
 
   #serve(): void {
     this.#takers.serve((max) => {
-      if (!this.#canTake()) return [];
+      if (!this.#canTake()) return undefined;
       const pieces = this.#queue.take(max);
       const last = pieces.at(-1);
-      if (last !== undefined) {
-        this.#lent.add(pieces);
-        this.#lentBelow = Math.max(this.#lentBelow, rangeOf(last).end);
-      }
+      if (last === undefined) return undefined;
+      this.#lent.add(pieces);
+      this.#lentBelow = Math.max(this.#lentBelow, rangeOf(last).end);
       return pieces;
     });
     this.#refill();
@@ -294,7 +297,7 @@ class DurableChannel implements FileChannel {
     this.#metrics.errors.corrupt.value++;
     this.#context.log.error(error.message, { code: error.code, ...error.context });
     this.#serve();
-    if (!this.#canTake()) this.#takers.endAll(error);
+    if (!this.#canTake()) this.#endTakes(error);
   }
 
   #lost(first: number, end: number, unsettled: number, error: MillraceError): void {
@@ -342,8 +345,14 @@ class DurableChannel implements FileChannel {
     this.#metrics.errors.sync.value++;
     this.#context.log.error(error.message, { code: error.code });
     this.#room.refuseAll(error);
-    this.#takers.endAll(error);
+    this.#endTakes(error);
     this.#options.onFatal(error);
+  }
+
+  #endTakes(error: MillraceError): void {
+    this.#takers.end(() => {
+      throw error;
+    });
   }
 
   #requireOpen(): LogWriter {

@@ -1,4 +1,4 @@
-import { type Clock, MillraceError } from "@millrace/core";
+import { type Clock, MillraceError, WaitingLine } from "@millrace/core";
 import { alignUp } from "../format/bytes.ts";
 import { recordHeadBytes } from "../format/record.ts";
 
@@ -9,11 +9,9 @@ export function roomBytesOf(eventBytes: number): number {
   return alignUp(recordHeadBytes + extBytes + eventBytes, 512);
 }
 
-interface Waiter {
+interface Asked {
   readonly events: number;
   readonly bytes: number;
-  grant(): void;
-  refuse(error: MillraceError): void;
 }
 
 /** Room in events and bytes, granted first come first served. */
@@ -21,10 +19,9 @@ export class Room {
   readonly capacity: number;
   readonly byteCapacity: number;
   readonly #keepAliveMs: number;
-  readonly #clock: Clock;
+  readonly #line: WaitingLine<Asked, true>;
   #events = 0;
   #bytes = 0;
-  #waiters: Waiter[] = [];
 
   constructor(
     limits: { capacity: number; byteCapacity: number; keepAliveMs: number },
@@ -33,7 +30,7 @@ export class Room {
     this.capacity = limits.capacity;
     this.byteCapacity = limits.byteCapacity;
     this.#keepAliveMs = limits.keepAliveMs;
-    this.#clock = clock;
+    this.#line = new WaitingLine(clock);
   }
 
   /** Held by committed events and by puts that are open. */
@@ -54,56 +51,35 @@ export class Room {
   }
 
   /** Resolves when the room is held; throws CHANNEL_FULL after keep-alive or on abort. */
-  reserve(events: number, bytes: number, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#waiters.length === 0 && this.#fits(events, bytes)) {
-      this.occupy(events, bytes);
-      return Promise.resolve();
-    }
-    if (signal?.aborted === true) return Promise.reject(this.#full("the wait was aborted"));
-    return new Promise((resolve, reject) => {
-      const end = (): void => {
-        timer.cancel();
-        signal?.removeEventListener("abort", late);
-        this.#waiters = this.#waiters.filter((other) => other !== waiter);
-      };
-      const late = (): void => {
-        waiter.refuse(this.#full(`no room within ${this.#keepAliveMs / 1000} s`));
-        this.#serve();
-      };
-      const waiter: Waiter = {
-        events,
-        bytes,
-        grant() {
-          end();
-          resolve();
-        },
-        refuse(error) {
-          end();
-          reject(error);
-        },
-      };
-      const timer = this.#clock.setTimer(this.#keepAliveMs, late);
-      signal?.addEventListener("abort", late, { once: true });
-      this.#waiters.push(waiter);
+  async reserve(events: number, bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const asked = { events, bytes };
+    if (this.#line.isEmpty && this.#hold(asked) !== undefined) return;
+    await this.#line.wait(asked, this.#keepAliveMs, signal, () => {
+      this.#serve();
+      const aborted = signal?.aborted === true;
+      throw this.#full(
+        aborted ? "the wait was aborted" : `no room within ${this.#keepAliveMs / 1000} s`,
+      );
     });
   }
 
   /** Ends every wait with this error. */
   refuseAll(error: MillraceError): void {
-    for (const waiter of [...this.#waiters]) waiter.refuse(error);
+    this.#line.end(() => {
+      throw error;
+    });
   }
 
   #serve(): void {
-    for (;;) {
-      const first = this.#waiters[0];
-      if (first === undefined || !this.#fits(first.events, first.bytes)) return;
-      this.occupy(first.events, first.bytes);
-      first.grant();
-    }
+    this.#line.serve((asked) => this.#hold(asked));
   }
 
-  #fits(events: number, bytes: number): boolean {
-    return this.#events + events <= this.capacity && this.#bytes + bytes <= this.byteCapacity;
+  #hold({ events, bytes }: Asked): true | undefined {
+    if (this.#events + events > this.capacity || this.#bytes + bytes > this.byteCapacity) {
+      return undefined;
+    }
+    this.occupy(events, bytes);
+    return true;
   }
 
   #full(why: string): MillraceError {
