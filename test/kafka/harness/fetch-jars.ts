@@ -29,7 +29,7 @@ export interface Jars {
  * Undefined when a program or the network is missing: the test is then marked as skipped, with the
  * reason, or fails where everything is required.
  */
-export async function findJars(test: TestContext, jars: Jars): Promise<string | undefined> {
+export async function findJars(context: TestContext, jars: Jars): Promise<string | undefined> {
   const folder = join(
     process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"),
     "millrace-test",
@@ -40,11 +40,11 @@ export async function findJars(test: TestContext, jars: Jars): Promise<string | 
   const missing = missingPrograms(["java", ...(whole ? [] : ["mvn" as const])]);
   try {
     if (missing.length > 0) throw new Error(`no ${missing.join(", no ")} on PATH`);
-    if (!whole) await fetchJars(test, folder, jars, pom);
+    if (!whole) await fetchJars(context, folder, jars, pom);
   } catch (error) {
     const reason = `${jars.name} is not there to test with: ${(error as Error).message}`;
     if (mustRun()) throw new Error(reason, { cause: error });
-    test.skip(reason);
+    context.skip(reason);
     return undefined;
   }
   return join(folder, "lib", "*");

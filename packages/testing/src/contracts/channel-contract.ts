@@ -24,3 +24,8 @@ export function channelContract(name: string, make: MakeChannel, traits: Channel
   channelLifecycleContract(name, make, suite);
   modelContract(suite);
 }
+
+/** The part of it that a channel without a capacity passes, too: order, places, waiting of takes. */
+export function channelTakeContract(name: string, make: MakeChannel): void {
+  takeContract(suiteOf(name, make));
+}
