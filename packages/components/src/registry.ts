@@ -83,6 +83,21 @@ export const registry: readonly RegistryEntry[] = [
     load: async () => (await import("./channels/memory/index.ts")).channel,
   },
   {
+    kind: "channel",
+    type: "pseudotxn",
+    aliases: ["org.apache.flume.channel.PseudoTxnMemoryChannel"],
+    summary: "For tests: a queue in memory whose transactions do nothing.",
+    load: async () => (await import("./channels/pseudotxn/index.ts")).channel,
+  },
+  {
+    kind: "channel",
+    type: "spillablememory",
+    aliases: ["org.apache.flume.channel.SpillableMemoryChannel"],
+    summary:
+      "The file channel with Flume's spillable options: all on disk, the newest in memory too.",
+    load: async () => (await import("./channels/spillablememory/index.ts")).channel,
+  },
+  {
     kind: "sink",
     type: "avro",
     aliases: ["org.apache.flume.sink.AvroSink", "org.apache.flume.rpc.avro.sink.AvroSink"],
