@@ -39,6 +39,10 @@ export interface Given extends Partial<JdbcChannelOptions> {
   readonly runtime?: Runtime;
   readonly readsApart?: boolean;
   readonly isolation?: string;
+  /** The URL's, without the question mark. */
+  readonly parameters?: string;
+  /** How long a statement may take. */
+  readonly answerMs?: number;
   /** Instead of the server's own port. */
   readonly port?: number;
   readonly wrap?: (store: EventStore) => EventStore;
@@ -55,7 +59,8 @@ export async function postgresChannel(
   const counters = createChannelCounters();
   const runtime = given.runtime ?? systemRuntime;
   const context = channelContext({ name, counters, runtime });
-  const url = server.url.replace(`:${server.port}`, `:${given.port ?? server.port}`);
+  const address = server.url.replace(`:${server.port}`, `:${given.port ?? server.port}`);
+  const url = given.parameters === undefined ? address : `${address}?${given.parameters}`;
   const connection = await connectionSettings(
     url,
     optionsOf(options, {
@@ -66,7 +71,7 @@ export async function postgresChannel(
     context,
   );
   const store = createPostgresqlStore({
-    connection,
+    connection: { ...connection, answerMs: given.answerMs ?? connection.answerMs },
     channel: name,
     createsSchema: true,
     readsApart: given.readsApart ?? true,

@@ -18,6 +18,8 @@ export interface PostgresServer {
   kill(): Promise<void>;
   /** As a restart in order does it: sessions are ended, then the server. */
   stop(): Promise<void>;
+  /** Restarts it with this key and certificate. */
+  secure(keyPem: string, chainPem: string): Promise<void>;
   /** As the superuser; every column as text. */
   query(sql: string): Promise<Record<string, string | null>[]>;
   /** A session of the superuser's that stays until the test ends it. */
@@ -30,8 +32,14 @@ const password = "pass word/%";
 
 /** Made once a file: its tests tell themselves apart by the names of their channels. */
 export async function createPostgresServer(folder: string): Promise<PostgresServer> {
-  // What is made here lives as long as the file's tests, not as one of them.
-  const file = { after } as unknown as TestContext;
+  // What is made here lives as long as the file's tests, also when one of them starts it again.
+  const cleanups: (() => unknown)[] = [];
+  const file = {
+    after: (cleanup: () => unknown) => cleanups.unshift(cleanup),
+  } as unknown as TestContext;
+  after(async () => {
+    for (const cleanup of cleanups) await cleanup();
+  });
   const directory = await tempDirectory(file);
   const uid = serverUser();
   const asUser = uid === undefined ? {} : { uid };
@@ -68,7 +76,7 @@ export async function createPostgresServer(folder: string): Promise<PostgresServ
     await child?.exited(60_000);
   };
 
-  return {
+  const server: PostgresServer = {
     port,
     url: `postgresql://127.0.0.1:${port}/millrace`,
     user,
@@ -110,8 +118,17 @@ export async function createPostgresServer(folder: string): Promise<PostgresServ
         await admin.end();
       }
     },
+    async secure(keyPem, chainPem) {
+      const [key, chain] = [join(data, "server.key"), join(data, "server.crt")];
+      await writeFile(key, keyPem, { mode: 0o600 });
+      await writeFile(chain, chainPem);
+      if (uid !== undefined) await Promise.all([key, chain].map((path) => chown(path, uid, -1)));
+      await server.stop();
+      await server.start(["ssl=on"]);
+    },
     session: () => connected("millrace"),
   };
+  return server;
 }
 
 const asText = { getTypeParser: () => (text: string) => text };
