@@ -4,11 +4,13 @@
  *
  *     simulate.ts histories <kind> <first seed> <count>
  *     simulate.ts enumerate <variant> <first round> <rounds>
+ *     simulate.ts names <variant>
  *
  * Exits with 1, and the seed or the call that repeats it, where a promise was broken.
  */
 import {
   enumerateCrashes,
+  enumerateNames,
   newEnumerationCounts,
   variants,
 } from "../../packages/file-channel/src/crash-enumeration.test.ts";
@@ -28,6 +30,10 @@ async function simulate(): Promise<unknown> {
   const variant = variants.find((one) => one.name === name);
   if (variant === undefined) throw new Error(`${name} is none of ${variants.map((v) => v.name)}`);
   const counts = newEnumerationCounts();
+  if (what === "names") {
+    await enumerateNames(variant, counts);
+    return counts;
+  }
   for (let round = Number(from); round < Number(from) + Number(count); round++) {
     await enumerateCrashes(variant, round, counts);
   }

@@ -17,7 +17,7 @@ const scale = Number(process.env["SCALE"] ?? 1);
 const seeds: Readonly<Record<string, number>> = { crashes: 3000, "failed-writes": 3000 };
 const seedsPerProcess = 500;
 /** Times that every call of every variant is crashed in. */
-const rounds = 28;
+const rounds = 21;
 const roundsPerProcess = 7;
 
 type Counts = EnumerationCounts | Totals;
@@ -40,13 +40,17 @@ function tasks(): Task[] {
       return { title, words: ["enumerate", name, from, count] };
     }),
   );
+  const names = ["one directory", "two directories"].map((name): Task => {
+    const title = `every subset of unsynced names lost, at every call: ${name}`;
+    return { title, words: ["names", name, 1, 1] };
+  });
   const models = Object.keys(histories).flatMap((kind) =>
     parts((seeds[kind] ?? 500) * scale, seedsPerProcess).map(({ from, count }): Task => {
       const title = `histories of ${kind}, seeds ${from} to ${from + count - 1}`;
       return { title, words: ["histories", kind, from, count] };
     }),
   );
-  return [...enumerations, ...models];
+  return [...names, ...enumerations, ...models];
 }
 
 function parts(total: number, size: number): { from: number; count: number }[] {

@@ -10,7 +10,14 @@ export interface Variant {
   readonly name: string;
   readonly options?: Partial<FileChannelOptions>;
   readonly sectorBytes?: number;
+  /** Every event has a record of its own, of so many bytes: what is torn fits what came after. */
+  readonly recordBytes?: number;
 }
+
+/** Keys for tests: any name has one. */
+export const testKeys = {
+  key: (alias: string) => Promise.resolve(Buffer.alloc(32, `the key ${alias}`)),
+};
 
 export const variants: readonly Variant[] = [
   { name: "one directory" },
@@ -21,6 +28,8 @@ export const variants: readonly Variant[] = [
     sectorBytes: 4096,
   },
   { name: "sectors of 4 KiB, groups of 512 B", sectorBytes: 4096 },
+  { name: "records of equal size", recordBytes: 512 },
+  { name: "encrypted", options: { keys: testKeys, activeKey: "first" } },
   { name: "syncs left out", options: { fsyncPerTransaction: false, fsyncIntervalMs: 120 } },
 ];
 
@@ -44,30 +53,44 @@ export function newEnumerationCounts(): EnumerationCounts {
   return { ...counts, phases };
 }
 
+type Size = { count: number; bytes: number };
+
 /** Puts, takes, rolls, frees and an orderly close: everything the log does. */
-async function scenario(world: CrashWorld): Promise<void> {
-  await world.put({ count: 3, bytes: 500 });
-  await world.put({ count: 1, bytes: 100 }, { count: 5, bytes: 300 }, { count: 2, bytes: 40 });
+async function scenario(world: CrashWorld, { recordBytes }: Variant): Promise<void> {
+  // 80: the head, the put time, and what an event has beside its body.
+  const sized = (sizes: readonly Size[]): readonly Size[] =>
+    recordBytes === undefined
+      ? sizes
+      : sizes.flatMap(({ count }) =>
+          Array<Size>(count).fill({ count: 1, bytes: recordBytes - 80 }),
+        );
+  const put = (...sizes: readonly Size[]) => world.put(...sized(sizes));
+  await put({ count: 3, bytes: 500 });
+  await put({ count: 1, bytes: 100 }, { count: 5, bytes: 300 }, { count: 2, bytes: 40 });
   await world.take(4, 4);
-  await world.put({ count: 4, bytes: 900 });
+  await put({ count: 4, bytes: 900 });
   await world.rest();
-  await world.put({ count: 4, bytes: 900 });
+  await put({ count: 4, bytes: 900 });
   await world.take(9, 6);
-  await world.put({ count: 6, bytes: 700 }, { count: 1, bytes: 700 });
+  await put({ count: 6, bytes: 700 }, { count: 1, bytes: 700 });
   await world.take(8, 8);
-  await world.put({ count: 4, bytes: 1000 });
+  await put({ count: 4, bytes: 1000 });
   await world.take(100, 100);
-  await world.put({ count: 4, bytes: 1000 });
+  await put({ count: 4, bytes: 1000 });
   await world.rest();
   await world.take(3, 2);
   await world.stop();
 }
 
 /** The scenario twice, over one disk; the crash may come in either run. */
-async function twoRuns(world: CrashWorld, crash?: { run: number; at: number }): Promise<void> {
+async function twoRuns(
+  world: CrashWorld,
+  variant: Variant,
+  crash?: { run: number; at: number },
+): Promise<void> {
   for (const run of [0, 1]) {
     await world.open(crash?.run === run ? { crashAt: crash.at } : {});
-    await scenario(world);
+    await scenario(world, variant);
   }
 }
 
@@ -80,9 +103,9 @@ export async function countCalls(variant: Variant): Promise<[number, number]> {
   const world = worldOf(variant);
   await world.open();
   const first = world.operations;
-  await scenario(world);
+  await scenario(world, variant);
   await world.open();
-  await scenario(world);
+  await scenario(world, variant);
   return [first, world.operations];
 }
 
@@ -101,7 +124,7 @@ export async function enumerateCrashes(
     for (let at = 1; at <= (calls[run] as number); at++) {
       const world = worldOf(variant);
       const fate = fates[(at + round) % fates.length];
-      const operation = await world.until(() => twoRuns(world, { run, at }));
+      const operation = await world.until(() => twoRuns(world, variant, { run, at }));
       assert.ok(operation !== undefined, `${variant.name}: run ${run} has a call ${at}`);
       for (const phase of Object.keys(world.crashes) as Phase[]) {
         counts.phases[phase] += world.crashes[phase];
@@ -115,6 +138,39 @@ export async function enumerateCrashes(
       counts.redelivered += world.model.counts.redelivered;
     }
   }
+}
+
+/**
+ * A power cut at every call at which names are not synced, with every subset of those names lost,
+ * and the bytes of files lost or kept.
+ */
+export async function enumerateNames(variant: Variant, counts: EnumerationCounts): Promise<number> {
+  const calls = await countCalls(variant);
+  let subsets = 0;
+  for (const run of [0, 1]) {
+    for (let at = 1; at <= (calls[run] as number); at++) {
+      for (let names = 0, last = 0; names <= last; names++) {
+        for (const fate of ["lose", "keep"] as const) {
+          const world = worldOf(variant);
+          await world.until(() => twoRuns(world, variant, { run, at }));
+          const changes = Math.min(5, world.disk.unsyncedNames);
+          if (changes === 0) continue;
+          last = 2 ** changes - 1;
+          subsets++;
+          counts.crashes++;
+          world.crash(fate, names);
+          const where = `${variant.name}, run ${run}, call ${at}, names ${names.toString(2)} of ${changes}, ${fate}`;
+          await start(world, where, counts);
+          await world.judge(where);
+          await world.put({ count: 2, bytes: 600 });
+          world.crash("lose");
+          await start(world, `${where}, then a power cut`, counts);
+          await world.judge(`${where}, then a power cut`);
+        }
+      }
+    }
+  }
+  return subsets;
 }
 
 /** Crashes once more while recovering, then recovers, judges, loses power, judges, closes, judges. */

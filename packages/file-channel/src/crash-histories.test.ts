@@ -1,6 +1,7 @@
 import type { Random } from "@millrace/core";
 import { createSeededRandom, type Operation, type PowerCut } from "@millrace/testing";
 import assert from "node:assert/strict";
+import { testKeys } from "./crash-enumeration.test.ts";
 import { CrashWorld, type Phase } from "./crash-world.test.ts";
 import type { FileChannelOptions } from "./options.ts";
 
@@ -109,6 +110,7 @@ function randomOptions(random: Random): Partial<FileChannelOptions> & { dataDirs
     groupAlign,
     segmentBytes: groupAlign === 4096 ? 40 * 1024 : 16 * 1024,
     memoryBytes: random.integer(2) === 0 ? 3000 : 1_000_000,
+    ...(random.integer(4) === 0 ? { keys: testKeys, activeKey: "first" } : {}),
     ...(random.integer(6) === 0 ? { fsyncPerTransaction: false, fsyncIntervalMs: 200 } : {}),
   };
 }
@@ -133,8 +135,16 @@ async function crashHistory(seed: number, totals: Totals): Promise<void> {
     });
     if (crashed !== undefined) world.crash(fates[random.integer(fates.length)]);
     else if (random.integer(4) === 0) addDirectory(world);
+    rotateKeys(world, random);
   }
   await lastLife(world, totals);
+}
+
+/** Between two lives the operator names another key, or none; the old ones can still be had. */
+function rotateKeys(world: CrashWorld, random: Random): void {
+  if (world.options.keys === undefined || random.integer(3) > 0) return;
+  const activeKey = [undefined, "first", "second"][random.integer(3)];
+  world.options = { ...world.options, activeKey };
 }
 
 /** A start that must not be refused, as nothing was damaged. */

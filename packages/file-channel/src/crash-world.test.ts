@@ -98,9 +98,9 @@ export class CrashWorld {
   }
 
   /** Ends the life, as power or a kill leaves the disk. */
-  crash(power: PowerCut | undefined): void {
+  crash(power: PowerCut | undefined, names?: number): void {
     if (power === undefined) this.disk.kill();
-    else this.disk.powerCut(power);
+    else this.disk.powerCut(power, names);
     this.model.crash(power !== undefined);
     this.channel = undefined;
   }

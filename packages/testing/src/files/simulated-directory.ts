@@ -1,5 +1,4 @@
-import type { Random } from "@millrace/core";
-import type { PowerCut, SimulatedFile } from "./simulated-file.ts";
+import type { SimulatedFile } from "./simulated-file.ts";
 
 export type SimulatedNode = SimulatedFile | SimulatedDirectory;
 
@@ -46,11 +45,9 @@ export class SimulatedDirectory {
     this.#pending = [];
   }
 
-  powerCut(how: PowerCut, random: Random): void {
-    for (const change of this.#pending) {
-      const kept = how === "keep" || (how === "mix" && random.integer(2) === 0);
-      if (kept) apply(this.#stored, change);
-    }
+  /** Keeps those changes that `keeps` says yes to, asked one after another. */
+  powerCut(keeps: () => boolean): void {
+    for (const change of this.#pending) if (keeps()) apply(this.#stored, change);
     this.entries.clear();
     for (const [name, node] of this.#stored) this.entries.set(name, node);
     this.#pending = [];

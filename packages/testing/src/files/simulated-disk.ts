@@ -94,10 +94,23 @@ export class SimulatedDisk {
     this.#boots++;
   }
 
-  /** The machine loses power. */
-  powerCut(how: PowerCut): void {
+  /**
+   * The machine loses power. With `names`, bit n of it says whether the nth change of a name that is
+   * not synced is kept, so that a test can try all.
+   */
+  powerCut(how: PowerCut, names?: number): void {
     this.#boots++;
-    this.#cut(this.root, how);
+    let asked = 0;
+    const keeps = (): boolean => {
+      if (names !== undefined) return (names & (1 << asked++)) !== 0;
+      return how === "keep" || (how === "mix" && this.random.integer(2) === 0);
+    };
+    this.#cut(this.root, how, keeps);
+  }
+
+  /** Changes of names that are not synced. */
+  get unsyncedNames(): number {
+    return unsyncedNamesOf(this.root);
   }
 
   newFile(): SimulatedFile {
@@ -176,11 +189,11 @@ export class SimulatedDisk {
     }
   }
 
-  #cut(directory: SimulatedDirectory, how: PowerCut): void {
+  #cut(directory: SimulatedDirectory, how: PowerCut, keeps: () => boolean): void {
     const before = [...directory.entries.values()];
-    directory.powerCut(how, this.random);
+    directory.powerCut(keeps);
     for (const node of new Set([...before, ...directory.entries.values()])) {
-      if (node.isDirectory) this.#cut(node, how);
+      if (node.isDirectory) this.#cut(node, how, keeps);
       else if (node.powerCut(how, this.random, this.#garbage)) this.tornFiles++;
     }
   }
@@ -195,4 +208,12 @@ function sizeOf(node: SimulatedNode, sectorBytes: number): number {
 
 function roundUp(bytes: number, sectorBytes: number): number {
   return Math.ceil(bytes / sectorBytes) * sectorBytes;
+}
+
+function unsyncedNamesOf(directory: SimulatedDirectory): number {
+  let count = directory.unsyncedChanges;
+  for (const node of directory.entries.values()) {
+    if (node.isDirectory) count += unsyncedNamesOf(node);
+  }
+  return count;
 }
