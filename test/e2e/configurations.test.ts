@@ -24,6 +24,11 @@ const files = [
     promise:
       /at least once.*; order not kept: central-1, central-2: it has up to 4 batches in flight/,
   },
+  {
+    path: "deploy/agents/tiers/regional-direct.conf",
+    agent: "regional",
+    promise: /at least once: avro -> direct -> avro/,
+  },
   { path: "deploy/agents/tiers/central.conf", agent: "central", promise: /at least once/ },
   { path: "deploy/agents/tiers/edge-mixed.conf", agent: "edge", promise: /at least once/ },
   { path: "examples/plugins/flume.conf", agent: "a1", promise: /at least once: taildir -> file/ },

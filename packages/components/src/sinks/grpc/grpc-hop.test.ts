@@ -73,7 +73,7 @@ test("a source that is not there yet is no reason not to start; deliveries find 
   assert.deepEqual(context.batches.flatMap(numbersOf), [1, 2]);
 });
 
-test("through cuts, lost answers, refusals and a full channel everything acknowledged arrives, and a fresh event gets through", async (t) => {
+test("through cuts, lost answers, refusals and a full channel everything acknowledged arrives, and a fresh event gets through [lost: grpc-hop | link cut | nothing; some twice] [lost: grpc-hop | reply lost | nothing; some twice]", async (t) => {
   const stored: number[] = [];
   let batches = 0;
   const { source } = await listening(t, {
