@@ -7,6 +7,8 @@ import { connect, createServer, type Server } from "node:net";
 export interface DirectoryLocks {
   /** Takes the directory; undefined when someone holds it. It is free again when its holder dies. */
   acquire(directory: string): Promise<DirectoryLock | undefined>;
+  /** Whether someone holds the directory now. Only looks; writes nothing there. */
+  isHeld?(directory: string): Promise<boolean>;
 }
 
 export interface DirectoryLock {
@@ -48,6 +50,18 @@ export const socketLocks: DirectoryLocks = {
     }
     await handle.close();
     return undefined;
+  },
+  async isHeld(directory) {
+    const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      const root = socketRoot(directory, handle);
+      for (const name of await readdir(root)) {
+        if (namePattern.test(name) && (await ask(`${root}/${name}`)) === "held") return true;
+      }
+      return false;
+    } finally {
+      await handle.close();
+    }
   },
 };
 

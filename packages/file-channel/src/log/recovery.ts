@@ -45,6 +45,8 @@ export interface Recovered {
   readonly cutBytes: number;
   /** Whether the log ends with the mark of an orderly close. */
   readonly clean: boolean;
+  /** Of the new segment; the one behind the newest's when it is not given. */
+  readonly nextId?: number;
 }
 
 const windowBytes = 4 * 1024 * 1024;
