@@ -27,6 +27,8 @@ export interface JavaChannel {
   readonly events: number;
   /** The same for the same channel as long as no agent runs on it. */
   readonly fingerprint: string;
+  /** Whether any of its data files is. */
+  readonly encrypted: boolean;
   /** Sentences about what was found that an operator is to know. */
   readonly notes: readonly string[];
   /** Found so far: parts of the data files that cannot be read. */
@@ -68,6 +70,7 @@ export async function openJavaChannel(
   return {
     events: replay.waiting.length,
     fingerprint: fingerprintOf(replay),
+    encrypted: logs.some(({ cipher }) => cipher !== undefined),
     notes,
     damages: replay.walked.flatMap(({ log, broken }) =>
       broken.map(({ offset, bytes }) => ({

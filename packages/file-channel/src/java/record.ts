@@ -30,6 +30,9 @@ export const entryHeadBytes = 5;
 /** Bytes of a payload that tell everything but the event. */
 export const headBytesMax = 256;
 
+/** The length of a footer, which is 0. */
+const footerBytes = 1;
+
 export const putType = 1;
 export const takeType = 2;
 export const rollbackType = 3;
@@ -54,26 +57,22 @@ export function createRecordHead(): RecordHead {
 const walk = new FieldWalk();
 
 /**
- * Reads a payload's header, and its body unless it is a put, which may go on behind `end`. False:
- * this is no record.
+ * Reads a payload's header, and its body unless it is a put. The payload begins at 0 and has `length`
+ * bytes, of which the first are given. False: this is no record of that length.
  */
-export function readRecordHead(
-  bytes: Buffer,
-  start: number,
-  end: number,
-  head: RecordHead,
-): boolean {
-  const headerLength = readVarint(bytes, start, end);
+export function readRecordHead(bytes: Buffer, length: number, head: RecordHead): boolean {
+  const headerLength = readVarint(bytes, 0, bytes.length);
   if (headerLength < 0) return false;
-  const header = start + varintBytes(headerLength);
+  const header = varintBytes(headerLength);
   const body = header + headerLength;
-  if (body > end || !readHeader(bytes, header, body, head)) return false;
-  if (head.type === putType) return true;
-  const bodyLength = readVarint(bytes, body, end);
+  if (body > bytes.length || !readHeader(bytes, header, body, head)) return false;
+  const bodyLength = readVarint(bytes, body, bytes.length);
   if (bodyLength < 0) return false;
   const bodyStart = body + varintBytes(bodyLength);
-  if (bodyStart + bodyLength > end) return false;
-  return readBody(bytes, bodyStart, bodyStart + bodyLength, head);
+  const bodyEnd = bodyStart + bodyLength;
+  if (bodyEnd + footerBytes !== length) return false;
+  if (head.type === putType) return true;
+  return bodyEnd <= bytes.length && readBody(bytes, bodyStart, bodyEnd, head);
 }
 
 function readHeader(bytes: Buffer, start: number, end: number, head: RecordHead): boolean {
@@ -121,13 +120,12 @@ export interface JavaEvent {
 
 /** Reads the event of a whole payload. A text says why it cannot be read. */
 export function readPut(payload: Buffer, head: RecordHead): JavaEvent | string {
-  if (!readRecordHead(payload, 0, payload.length, head)) return "the record cannot be read";
+  if (!readRecordHead(payload, payload.length, head)) return "the record cannot be read";
   if (head.type !== putType) return `the record is not a put but of type ${head.type}`;
   const headerLength = readVarint(payload, 0, payload.length);
   const at = varintBytes(headerLength) + headerLength;
   const length = readVarint(payload, at, payload.length);
   const start = at + varintBytes(length);
-  if (length < 0 || start + length > payload.length) return "the record is cut off";
   let event: JavaEvent | undefined;
   let checksum = -1;
   const fields = new FieldWalk();

@@ -69,7 +69,8 @@ async function walkWindow(window: FileWindow, log: JavaLog, visitor: LogVisitor)
       visitor.progress?.(at);
     }
     const bytes = window.view(at, Math.min(wanted, window.available(at)));
-    if (bytes.length === 0 || bytes[0] === fillerOp) break;
+    if (bytes.length === 0) break;
+    if (bytes[0] === fillerOp && (await endOfContent(window, at)) === at) break;
     const length = entryLength(bytes, at, log.size);
     if (length >= 0 && bytes[0] === noopOp) {
       if (length > 0) struckOut++;
@@ -104,7 +105,7 @@ function entryLength(bytes: Buffer, at: number, size: number): number {
 function isRecord(bytes: Buffer, length: number, log: JavaLog, head: RecordHead): boolean {
   const payload = bytes.subarray(entryHeadBytes, entryHeadBytes + Math.min(length, headBytesMax));
   const clear = log.cipher === undefined ? payload : log.cipher.head(payload);
-  return readRecordHead(clear, 0, clear.length, head);
+  return readRecordHead(clear, length, head);
 }
 
 /** Where the next record begins, from `from` on; -1 for nowhere. */
