@@ -16,7 +16,7 @@ import { rememberedKeys } from "./keys/remembered-keys.ts";
 import { LogWriter, type StoredPut } from "./log/log-writer.ts";
 import { SequenceSet } from "./log/sequence-set.ts";
 import { type OpenedChannel, openChannel } from "./open-channel.ts";
-import { type FileChannelOptions, fileChannelDefaults } from "./options.ts";
+import { type FileChannelLimits, type FileChannelOptions, fileChannelDefaults } from "./options.ts";
 import { BacklogReader, readAheadBytes } from "./queue/backlog-reader.ts";
 import { EventQueue, rangeOf } from "./queue/event-queue.ts";
 import type { Piece } from "./queue/piece.ts";
@@ -32,6 +32,8 @@ export interface FileChannel extends Channel {
   readonly capacity: number;
   /** Flume's FileChannelCounter attributes; the agent shows them with the channel's counters. */
   readCounters(): Record<string, number | boolean>;
+  /** Takes new limits at any time. Where more is held, puts are refused until there is room. */
+  setLimits(limits: FileChannelLimits): void;
 }
 
 /** Acknowledged ranges above the lowest sequence: beyond this, takes of new events wait. */
@@ -50,7 +52,7 @@ export function createFileChannel(
 
 class DurableChannel implements FileChannel {
   readonly durable = true;
-  readonly #options: FileChannelOptions;
+  #options: FileChannelOptions;
   readonly #context: ChannelContext;
   readonly #metrics: ChannelMetrics;
   readonly #room: Room;
@@ -99,6 +101,17 @@ class DurableChannel implements FileChannel {
 
   get capacity(): number {
     return this.#options.capacity;
+  }
+
+  setLimits(limits: FileChannelLimits): void {
+    this.#options = { ...this.#options, ...limits };
+    this.#queue.memoryBytes = limits.memoryBytes;
+    this.#room.setLimits(limits);
+    if (!this.#room.isOver) return;
+    this.#context.log.warn(
+      `${this.name} holds ${this.#size} events, more than its new limits allow: it loses none, and ` +
+        "takes no more until there is room",
+    );
   }
 
   start(aborted: AbortSignal): Promise<void> {

@@ -50,6 +50,12 @@ export interface FileChannelOptions {
   readonly onFatal: (error: MillraceError) => void;
 }
 
+/** What may change while a channel runs. */
+export type FileChannelLimits = Pick<
+  FileChannelOptions,
+  "capacity" | "byteCapacity" | "transactionCapacity" | "keepAliveMs" | "memoryBytes"
+>;
+
 const mebibyte = 1024 * 1024;
 
 export const fileChannelDefaults: Omit<FileChannelOptions, "dataDirs"> = {

@@ -1,5 +1,10 @@
 import { type ChannelContext, expandHome, MillraceError } from "@millrace/core";
-import { createFileChannel, type FileChannel } from "@millrace/file-channel";
+import {
+  createFileChannel,
+  type FileChannel,
+  fileChannelDefaults,
+  type FileChannelLimits,
+} from "@millrace/file-channel";
 import { join } from "node:path";
 import { makeKeys } from "./make-keys.ts";
 import { parseMinimumSpace } from "./minimum-space.ts";
@@ -16,14 +21,20 @@ export interface ChannelLimits {
   readonly memoryBytes: number;
 }
 
-/** A channel over the durable log as a configuration asks for it. Nothing is opened before `start`. */
-export function makeFileChannel(
-  options: LogOptions,
-  limits: ChannelLimits,
+/** One that takes new options of its component while it runs, as far as they are limits. */
+export interface ConfiguredFileChannel<O extends LogOptions> extends FileChannel {
+  reconfigure(options: O): void;
+}
+
+/**
+ * A channel over the durable log as a configuration asks for it. Nothing is opened before `start`.
+ */
+export function makeFileChannel<O extends LogOptions>(
+  options: O,
+  limitsOf: (options: O) => ChannelLimits,
   context: ChannelContext,
-): FileChannel {
+): ConfiguredFileChannel<O> {
   const { fsyncIntervalSeconds, minimumRequiredSpace } = options;
-  const { byteCapacity } = limits;
   const minimumSpace = parseMinimumSpace(minimumRequiredSpace);
   if (minimumSpace === undefined) {
     throw new MillraceError(
@@ -37,16 +48,12 @@ export function makeFileChannel(
     );
   }
   const given = options.dataDirs.map((path) => expandHome(path, context.home));
-  return createFileChannel(
+  const channel = createFileChannel(
     {
       dataDirs: given.length > 0 ? given : [join(context.home, ".flume", "file-channel", "data")],
-      capacity: limits.capacity,
-      ...(byteCapacity === undefined ? {} : { byteCapacity }),
-      transactionCapacity: options.transactionCapacity,
-      keepAliveMs: limits.keepAliveMs,
+      ...withDefaults(options, limitsOf(options)),
       minimumRequiredSpaceBytes: minimumSpace.bytes,
       minimumRequiredSpacePercent: minimumSpace.percent,
-      memoryBytes: limits.memoryBytes,
       segmentBytes: options.segmentBytes,
       ackSyncMs: options.ackSyncMs,
       onCorruption: options.onCorruption,
@@ -58,4 +65,14 @@ export function makeFileChannel(
     },
     context,
   );
+  return Object.assign(channel, {
+    reconfigure: (changed: O) => channel.setLimits(withDefaults(changed, limitsOf(changed))),
+  });
+}
+
+function withDefaults(
+  { transactionCapacity }: LogOptions,
+  { byteCapacity = fileChannelDefaults.byteCapacity, ...limits }: ChannelLimits,
+): FileChannelLimits {
+  return { ...limits, byteCapacity, transactionCapacity };
 }

@@ -44,7 +44,8 @@ export interface Place {
  *   └────────────────────────────────────────┘└───────────────────────────┘
  */
 export class EventQueue {
-  readonly #memoryBytes: number;
+  /** What the pieces may keep alive; what is in memory already stays when it is lowered. */
+  memoryBytes: number;
   #pieces: Piece[] = [];
   #head = 0;
   #stretches: Stretch[] = [];
@@ -56,7 +57,7 @@ export class EventQueue {
   #tail: { piece: Piece; from: number } | undefined;
 
   constructor(memoryBytes: number) {
-    this.#memoryBytes = memoryBytes;
+    this.memoryBytes = memoryBytes;
   }
 
   get isEmpty(): boolean {
@@ -92,7 +93,7 @@ export class EventQueue {
   /** Adds a put: to memory while that fits, else it is known by its place on disk only. */
   append(events: StoredEvents, place: Place): void {
     if (events.batch.length === 0) return;
-    const over = this.#heldBytes + events.batch.byteLength > this.#memoryBytes;
+    const over = this.#heldBytes + events.batch.byteLength > this.memoryBytes;
     if (this.#stretches.length > 0 || (over && !this.isEmpty)) this.#spill(events, place);
     else this.appendRead(events);
   }

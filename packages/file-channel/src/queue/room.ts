@@ -1,6 +1,7 @@
 import { type Clock, MillraceError, WaitingLine } from "@millrace/core";
 import { alignUp } from "../format/bytes.ts";
 import { recordHeadBytes } from "../format/record.ts";
+import type { FileChannelLimits } from "../options.ts";
 
 /** What a put of so many event bytes counts: its record and the padding of a group of its own. */
 export function roomBytesOf(eventBytes: number): number {
@@ -9,6 +10,8 @@ export function roomBytesOf(eventBytes: number): number {
   return alignUp(recordHeadBytes + extBytes + eventBytes, 512);
 }
 
+type RoomLimits = Pick<FileChannelLimits, "capacity" | "byteCapacity" | "keepAliveMs">;
+
 interface Asked {
   readonly events: number;
   readonly bytes: number;
@@ -16,21 +19,26 @@ interface Asked {
 
 /** Room in events and bytes, granted first come first served. */
 export class Room {
-  readonly capacity: number;
-  readonly byteCapacity: number;
-  readonly #keepAliveMs: number;
+  #limits: RoomLimits;
   readonly #line: WaitingLine<Asked, true>;
   #events = 0;
   #bytes = 0;
 
-  constructor(
-    limits: { capacity: number; byteCapacity: number; keepAliveMs: number },
-    clock: Clock,
-  ) {
-    this.capacity = limits.capacity;
-    this.byteCapacity = limits.byteCapacity;
-    this.#keepAliveMs = limits.keepAliveMs;
+  constructor(limits: RoomLimits, clock: Clock) {
+    this.#limits = limits;
     this.#line = new WaitingLine(clock);
+  }
+
+  /** Whether more is held than the limits allow: as a start, or new limits, may find it. */
+  get isOver(): boolean {
+    const { capacity, byteCapacity } = this.#limits;
+    return this.#events > capacity || this.#bytes > byteCapacity;
+  }
+
+  /** Limits from now on; who waits keeps its time. */
+  setLimits(limits: RoomLimits): void {
+    this.#limits = limits;
+    this.#serve();
   }
 
   /** Held by committed events and by puts that are open. */
@@ -53,13 +61,12 @@ export class Room {
   /** Resolves when the room is held; throws CHANNEL_FULL after keep-alive or on abort. */
   async reserve(events: number, bytes: number, signal: AbortSignal | undefined): Promise<void> {
     const asked = { events, bytes };
+    const { keepAliveMs } = this.#limits;
     if (this.#line.isEmpty && this.#hold(asked) !== undefined) return;
-    await this.#line.wait(asked, this.#keepAliveMs, signal, () => {
+    await this.#line.wait(asked, keepAliveMs, signal, () => {
       this.#serve();
       const aborted = signal?.aborted === true;
-      throw this.#full(
-        aborted ? "the wait was aborted" : `no room within ${this.#keepAliveMs / 1000} s`,
-      );
+      throw this.#full(aborted ? "the wait was aborted" : `no room within ${keepAliveMs / 1000} s`);
     });
   }
 
@@ -75,15 +82,14 @@ export class Room {
   }
 
   #hold({ events, bytes }: Asked): true | undefined {
-    if (this.#events + events > this.capacity || this.#bytes + bytes > this.byteCapacity) {
-      return undefined;
-    }
+    const { capacity, byteCapacity } = this.#limits;
+    if (this.#events + events > capacity || this.#bytes + bytes > byteCapacity) return undefined;
     this.occupy(events, bytes);
     return true;
   }
 
   #full(why: string): MillraceError {
-    const { capacity, byteCapacity } = this;
+    const { capacity, byteCapacity } = this.#limits;
     return new MillraceError(
       "CHANNEL_FULL",
       `${why}: ${this.#events} of ${capacity} events and ${this.#bytes} bytes are held`,

@@ -25,6 +25,7 @@ a1.sinks.k1.channel = c1
 `,
   check: (values) => checkLogOptions(values, values.capacity),
   notes: (values) => noteLogOptions(values),
+  resizable: ["capacity", "byteCapacity", "transactionCapacity", "keepAliveSeconds", "memoryBytes"],
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>
     (await import("./file-channel.ts")).createConfiguredFileChannel(values, context),

@@ -26,6 +26,15 @@ a1.sinks.k1.channel = c1
 `,
   check: checkOptions,
   notes: noteOptions,
+  resizable: [
+    "memoryCapacity",
+    "overflowCapacity",
+    "overflowTimeoutSeconds",
+    "avgEventSize",
+    "byteCapacity",
+    "memoryBytes",
+    "transactionCapacity",
+  ],
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>
     (await import("./spillablememory-channel.ts")).createSpillableMemoryChannel(values, context),

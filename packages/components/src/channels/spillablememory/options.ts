@@ -1,5 +1,5 @@
 import { ignored, integer, type OptionsOf } from "@millrace/core";
-import { checkLogOptions } from "../../file-channel/check-log-options.ts";
+import { checkLogOptions, noteLogOptions } from "../../file-channel/check-log-options.ts";
 import type { ChannelLimits } from "../../file-channel/make-file-channel.ts";
 import { logOptions } from "../../file-channel/options.ts";
 
@@ -81,9 +81,11 @@ export function checkOptions(options: Options): { key: string; message: string }
 
 /** What is otherwise than an operator of Flume's channel may think, for `check`. */
 export function noteOptions(options: Options): { key: string; message: string }[] {
-  if (options.overflowCapacity > 0) return [];
+  const notes = [...noteLogOptions(options)];
+  if (options.overflowCapacity > 0) return notes;
   const { capacity } = limitsOf(options);
   return [
+    ...notes,
     {
       key: "overflowCapacity",
       message:

@@ -125,6 +125,41 @@ test("with an overflow it holds as many events more (T786, T788)", async () => {
   assert.deepEqual(await drain(channel), numbers(1, 6));
 });
 
+test("new limits hold while it runs: a waiting put is served, and shrinking loses nothing (T796)", async () => {
+  const { channel, clock, context } = await onDisk().open({
+    ...{ memoryCapacity: "2", overflowCapacity: "2" },
+    transactionCapacity: "4",
+  });
+  const reconfigure = (memoryCapacity: string, overflowCapacity: string): void =>
+    channel.reconfigure(
+      optionsOf(options, {
+        ...{ dataDirs: "/data/one", minimumRequiredSpace: "0" },
+        ...{ memoryCapacity, overflowCapacity, transactionCapacity: "2", overflowTimeout: "1" },
+      }),
+    );
+  await put(channel, 1, 4);
+  const waiting = channel.beginPut(numberedBatch(5, 6));
+  reconfigure("2", "4");
+  await (await waiting).commit();
+  assert.deepEqual([channel.capacity, channel.size], [6, 6]);
+  assert.deepEqual(
+    context.log.lines.filter(({ level }) => level === "warn"),
+    [],
+  );
+  reconfigure("1", "2");
+  assert.match(
+    context.log.lines.at(-1)?.message ?? "",
+    /c1 holds 6 events, more than its new limits/,
+  );
+  const refused = assert.rejects(channel.beginPut(numberedBatch(7, 7)), { code: "CHANNEL_FULL" });
+  await clock.advance(1000);
+  await refused;
+  await assert.rejects(channel.beginPut(numberedBatch(7, 9)), { code: "TRANSACTION_TOO_LARGE" });
+  for (let i = 0; i < 2; i++) await (await channel.beginTake(4)).commit();
+  await put(channel, 7, 7);
+  assert.deepEqual(await drain(channel), [5, 6, 7], "a take has the new transactionCapacity");
+});
+
 test("far more than memory holds comes out in order, with rollbacks on the way (T791, T792, T795)", async () => {
   const { channel, context } = await onDisk().open({ memoryCapacity: "10" });
   const body = Buffer.alloc(1000);

@@ -1,6 +1,8 @@
 import type { ChannelContext } from "@millrace/core";
-import type { FileChannel } from "@millrace/file-channel";
-import { makeFileChannel } from "../../file-channel/make-file-channel.ts";
+import {
+  type ConfiguredFileChannel,
+  makeFileChannel,
+} from "../../file-channel/make-file-channel.ts";
 import { limitsOf, type Options } from "./options.ts";
 
 /**
@@ -10,6 +12,6 @@ import { limitsOf, type Options } from "./options.ts";
 export function createSpillableMemoryChannel(
   options: Options,
   context: ChannelContext,
-): FileChannel {
-  return makeFileChannel(options, limitsOf(options), context);
+): ConfiguredFileChannel<Options> {
+  return makeFileChannel(options, limitsOf, context);
 }
