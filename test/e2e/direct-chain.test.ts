@@ -92,16 +92,16 @@ async function startChain(t: TestContext, edgeChannel: "file" | "direct"): Promi
 }
 
 /** Writes some fresh lines after the last fault, and lets the oracle judge. */
-async function judge(t: TestContext, chain: Chain, faults: number): Promise<void> {
+async function judge(t: TestContext, chain: Chain, faults: number, duplicates = 1): Promise<void> {
   const { oracle, writer } = chain;
   oracle.faultsEnded();
   await writer.stop();
   await writer.write(300);
   await oracle.settled(60_000);
   const report = await oracle.check({
-    lines: 2_000,
+    lines: 1_000,
     faults,
-    duplicates: 1,
+    duplicates,
     tornLinesMax: oracle.faults.get("SIGKILL of last") ?? 0,
   });
   t.diagnostic(`seed ${seed}: ${report.text}`);
@@ -148,6 +148,20 @@ void test("an edge that tails files into a direct channel needs no second copy: 
     await chain.progress(200);
   }
   await judge(t, chain, 6);
+});
+
+void test("direct collectors, and an edge, that are told to stop under load end in order and lose nothing [lost: direct | agent stops | nothing]", async (t) => {
+  const chain = await startChain(t, "direct");
+  const { oracle, writer, tiers, edge } = chain;
+  writer.start();
+  await chain.progress(200);
+  for (const agent of [tiers.a1, tiers.b1, edge]) {
+    assert.deepEqual(await agent.kill("SIGTERM", 30_000), { code: 0, signal: null });
+    oracle.fault("SIGTERM");
+    await agent.start();
+    await chain.progress(200);
+  }
+  await judge(t, chain, 3, 0);
 });
 
 /** Short waits, so that what is late is late within the test. */
