@@ -19,10 +19,7 @@ const subCommands: Readonly<Record<string, () => Promise<SubCommand>>> = {
   dump: async () => (await import("../file-channel/dump.ts")).dumpCommand,
   repair: async () => (await import("../file-channel/repair.ts")).repairCommand,
   drain: async () => (await import("../file-channel/drain.ts")).drainCommand,
-  import: async () => {
-    const file: string = "../file-channel/import.ts";
-    return ((await import(file)) as { importCommand: SubCommand }).importCommand;
-  },
+  import: async () => (await import("../file-channel/import.ts")).importCommand,
 };
 
 /** Looks at, repairs, empties and imports the directories of a file channel. */
@@ -92,8 +89,7 @@ export async function runFileChannel(
 async function listSubCommands(program: string): Promise<string> {
   const lines: string[] = [];
   for (const [name, load] of Object.entries(subCommands)) {
-    const command = await load().catch(() => undefined);
-    if (command !== undefined) lines.push(`  ${name.padEnd(8)} ${command.summary}`);
+    lines.push(`  ${name.padEnd(8)} ${(await load()).summary}`);
   }
   return `usage: ${program} file-channel <sub-command> <directory>... [options]
 
