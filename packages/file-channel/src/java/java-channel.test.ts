@@ -20,7 +20,7 @@ import {
   writeCheckpoint,
 } from "./java-world.test.ts";
 
-const seeds = Number(process.env["SEEDS"] ?? 400);
+const seeds = Number(process.env["SEEDS"] ?? 200);
 
 let order = 1000;
 const stamp = (transaction: number): { transaction: number; order: number } => ({

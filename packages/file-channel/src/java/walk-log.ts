@@ -61,6 +61,7 @@ async function walkWindow(window: FileWindow, log: JavaLog, visitor: LogVisitor)
   let records = 0;
   let struckOut = 0;
   let tornBytes = 0;
+  let contentEnd: number | undefined;
   let at = 0;
   while (at < log.size) {
     const wanted = Math.min(walkHeadBytes, log.size - at);
@@ -70,7 +71,10 @@ async function walkWindow(window: FileWindow, log: JavaLog, visitor: LogVisitor)
     }
     const bytes = window.view(at, Math.min(wanted, window.available(at)));
     if (bytes.length === 0) break;
-    if (bytes[0] === fillerOp && (await endOfContent(window, at)) === at) break;
+    if (bytes[0] === fillerOp) {
+      contentEnd ??= await endOfContent(window);
+      if (at >= contentEnd) break;
+    }
     const length = entryLength(bytes, at, log.size);
     if (length >= 0 && bytes[0] === noopOp) {
       if (length > 0) struckOut++;
@@ -85,7 +89,7 @@ async function walkWindow(window: FileWindow, log: JavaLog, visitor: LogVisitor)
     }
     const next = await findRecord(window, at + 1, log, head);
     if (next < 0) {
-      tornBytes = (await endOfContent(window, at)) - at;
+      tornBytes = (contentEnd ?? (await endOfContent(window))) - at;
       break;
     }
     broken.push({ offset: at, bytes: next - at });
@@ -137,15 +141,15 @@ async function findRecord(
 }
 
 /** Where the filler begins that the file ends with. */
-async function endOfContent(window: FileWindow, from: number): Promise<number> {
-  let end = from;
-  for (let at = from; at < window.size; at += stretchBytes) {
-    const length = Math.min(stretchBytes, window.size - at);
-    await window.load(at, length);
-    const bytes = window.view(at, length);
+async function endOfContent(window: FileWindow): Promise<number> {
+  for (let end = window.size; end > 0;) {
+    const start = Math.max(0, end - stretchBytes);
+    await window.load(start, end - start);
+    const bytes = window.view(start, end - start);
     let last = bytes.length;
     while (last > 0 && bytes[last - 1] === fillerOp) last--;
-    if (last > 0) end = at + last;
+    if (last > 0) return start + last;
+    end = start;
   }
-  return end;
+  return 0;
 }
