@@ -6,7 +6,7 @@ import {
   systemErrorCode,
 } from "@millrace/core";
 import { join } from "node:path";
-import { type Claim, identityFile, parseClaim } from "../log/identity.ts";
+import { type Claim, identityFile, parseClaim } from "../log/claim.ts";
 import { refuseJavaFlume } from "../log/java-flume.ts";
 import { segmentIdOf, sparePattern } from "../log/segment.ts";
 

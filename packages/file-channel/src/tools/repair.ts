@@ -10,7 +10,8 @@ import {
 } from "@millrace/core";
 import { recordFlag, recordType } from "../format/record.ts";
 import { newestFormat } from "../format/segment-header.ts";
-import { makeDurableDirectory, readIdentity, writeClaim } from "../log/identity.ts";
+import { makeDurableDirectory, writeClaim } from "../log/claim.ts";
+import { readIdentity } from "../log/identity.ts";
 import { lockDirectories } from "../log/lock-directories.ts";
 import { type OpenedLog, openLog } from "../log/open-log.ts";
 import type { FoundFile, Recovered } from "../log/recovery.ts";

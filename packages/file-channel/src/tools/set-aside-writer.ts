@@ -1,7 +1,7 @@
 import { fileExists, type FileSystem, MillraceError, writeFully } from "@millrace/core";
 import { basename, join } from "node:path";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
-import { identityFile } from "../log/identity.ts";
+import { identityFile } from "../log/claim.ts";
 import type { RepairPlan } from "./repair-plan.ts";
 import { openTolerant } from "./segment-files.ts";
 import { setAsideList, type SetAsideRange } from "./set-aside.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
 import type { SequenceRange } from "../format/snapshot.ts";
-import { identityFile } from "../log/identity.ts";
+import { identityFile } from "../log/claim.ts";
 import { refreshed } from "./in-use.ts";
 import { readSetAside, type SetAsideRange } from "./set-aside.ts";
 import type { DamagedRange } from "./scan-segment.ts";
