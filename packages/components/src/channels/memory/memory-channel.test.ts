@@ -64,6 +64,19 @@ channelContract("the memory channel", ({ capacity, transactionCapacity, keepAliv
   }),
 );
 
+test("1000 events put one by one while they are taken arrive in order, none is lost (T002)", async () => {
+  const { channel } = await started();
+  const taken: number[] = [];
+  const consume = async (): Promise<void> => {
+    while (taken.length < 1000) taken.push(...numbersOf(await takeOut(channel, 10)));
+  };
+  const produce = async (): Promise<void> => {
+    for (let n = 1; n <= 1000; n++) await put(channel, numberedBatch(n, n));
+  };
+  await Promise.all([consume(), produce()]);
+  assert.deepEqual(taken, numbers(1, 1000));
+});
+
 void test("limits by bytes are exact: the last batch that fits is stored, the next is CHANNEL_FULL (T041, T045)", async () => {
   const { channel, clock } = await started({ byteCapacity: "2000", "keep-alive": "1" });
   for (let i = 0; i < 4; i++) await put(channel, eventsOf(1, 408));

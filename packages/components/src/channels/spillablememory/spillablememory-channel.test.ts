@@ -9,6 +9,7 @@ import {
   numbers,
   numbersOf,
   optionsOf,
+  settle,
   SimulatedDisk,
   tempDirectory,
 } from "@millrace/testing";
@@ -160,7 +161,7 @@ test("new limits hold while it runs: a waiting put is served, and shrinking lose
   assert.deepEqual(await drain(channel), [5, 6, 7], "a take has the new transactionCapacity");
 });
 
-test("far more than memory holds comes out in order, with rollbacks on the way (T791, T792, T795)", async () => {
+test("far more than memory holds comes out in order, with rollbacks on the way, and is counted (T791, T792, T795, T798)", async () => {
   const { channel, context } = await onDisk().open({ memoryCapacity: "10" });
   const body = Buffer.alloc(1000);
   for (let from = 1; from <= 2000; from += 50) {
@@ -183,6 +184,45 @@ test("far more than memory holds comes out in order, with rollbacks on the way (
   assert.equal(context.counters.EventPutSuccessCount, 2000);
   assert.equal(context.counters.EventTakeSuccessCount, 2000);
 });
+
+for (const { memory, row } of [
+  { memory: "100", row: "T797" },
+  { memory: "0", row: "T799" },
+]) {
+  test(`many puts and takes at once lose nothing and give each once, with memoryCapacity ${memory} (${row})`, async () => {
+    const { channel } = await onDisk().open({ memoryCapacity: memory });
+    const seen = new Map<number, number>();
+    const [writers, perWriter] = [5, 200];
+    const write = async (writer: number): Promise<void> => {
+      for (let i = 0; i < perWriter; i += 4) {
+        const from = writer * perWriter + i + 1;
+        await put(channel, from, from + 3);
+      }
+    };
+    const read = async (): Promise<void> => {
+      for (let round = 0; seen.size < writers * perWriter; round++) {
+        const stop = new AbortController();
+        const taking = channel.beginTake(7, stop.signal);
+        if (channel.size === 0) stop.abort();
+        const take = await taking;
+        if (round % 5 === 0) {
+          await take.rollback();
+          continue;
+        }
+        for (const number of numbersOf(take.batch)) seen.set(number, (seen.get(number) ?? 0) + 1);
+        await take.commit();
+        await settle();
+      }
+    };
+    await Promise.all([0, 1, 2, 3, 4].map(write).concat([read(), read(), read()]));
+    assert.deepEqual(
+      [...seen.keys()].sort((a, b) => a - b),
+      numbers(1, writers * perWriter),
+    );
+    assert.ok([...seen.values()].every((times) => times === 1));
+    assert.equal(channel.size, 0);
+  });
+}
 
 test("events go over a restart as in a file channel [lost: spillablememory | agent stops | nothing] (T789)", async () => {
   const sim = onDisk();

@@ -92,7 +92,9 @@ export function putContract(test: Suite): void {
     assert.equal(channel.size, 5);
   });
 
-  test("using a put transaction twice is an assertion", async ({ channel }) => {
+  test("using a put transaction twice is an assertion (T006, T011, T012, T013, T018)", async ({
+    channel,
+  }) => {
     const committed = await beginPut(channel, 1, 1);
     await within("commit", committed.commit());
     await assert.rejects(async () => committed.commit(), AssertionError);

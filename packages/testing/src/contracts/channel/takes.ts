@@ -22,7 +22,9 @@ async function lend(channel: Channel, count: number): Promise<TakeTransaction[]>
 
 /** What holds of every take: order, places, waiting. */
 export function takeContract(test: Suite): void {
-  test("events come out first in, first out, over transactions (T047)", async ({ channel }) => {
+  test("events come out first in, first out, over transactions (T001, T047)", async ({
+    channel,
+  }) => {
     await put(channel, 1, 4);
     await put(channel, 5, 5);
     await put(channel, 6, 10);
@@ -66,7 +68,10 @@ export function takeContract(test: Suite): void {
     await got.rollback();
   });
 
-  test("a take from an empty channel is empty after keep-alive", async ({ channel, clock }) => {
+  test("a take from an empty channel is empty after keep-alive (T008)", async ({
+    channel,
+    clock,
+  }) => {
     const waiting = channel.beginTake(5);
     await clock.advance(2999);
     assert.ok(await isPending(waiting), "waits for the whole of keep-alive");
@@ -77,7 +82,9 @@ export function takeContract(test: Suite): void {
     await within("rollback", other.rollback());
   });
 
-  test("an aborted take is empty at once and takes nothing afterwards", async ({ channel }) => {
+  test("an aborted take is empty at once and takes nothing afterwards (T008)", async ({
+    channel,
+  }) => {
     const stop = new AbortController();
     const waiting = channel.beginTake(5, stop.signal);
     assert.ok(await isPending(waiting));
@@ -120,7 +127,7 @@ export function takeContract(test: Suite): void {
     assert.deepEqual(numbersOf(await takeAll(channel, 3)), [1, 2, 3]);
   });
 
-  test("several takes are open at once, each event lent once", async ({ channel }) => {
+  test("several takes are open at once, each event lent once (T049, T050)", async ({ channel }) => {
     await put(channel, 1, 5);
     await put(channel, 6, 10);
     const a = await take(channel, 3);
@@ -161,7 +168,9 @@ export function takeContract(test: Suite): void {
     await got.commit();
   });
 
-  test("using a take transaction twice is an assertion", async ({ channel }) => {
+  test("using a take transaction twice is an assertion (T009, T011, T012, T013, T018)", async ({
+    channel,
+  }) => {
     await put(channel, 1, 2);
     const committed = await take(channel, 1);
     await within("commit", committed.commit());
