@@ -30,6 +30,8 @@ export interface SqliteChannel {
   readonly log: CollectingLog;
   readonly metrics: CollectingMetrics;
   readonly path: string;
+  /** As if its thread had died by itself; only where it is none. */
+  killThread(reason: string): Promise<void>;
 }
 
 export interface Given extends Partial<JdbcChannelOptions> {
@@ -64,33 +66,49 @@ export function sqliteChannel(directory: string, given: Given = {}): SqliteChann
     pagesMax: 0,
     ...given.settings,
   };
+  const thread = inProcess();
   const store = createSqliteStore(
     settings,
     runtime.files,
-    given.threaded === true ? startWorker : startInProcess,
+    given.threaded === true ? startWorker : thread.start,
   );
   const channel = createJdbcChannel({ ...limits, ...given }, given.wrap?.(store) ?? store, context);
   const { log, metrics } = context;
-  return { channel, store, clock, counters, log, metrics, path };
+  return { channel, store, clock, counters, log, metrics, path, killThread: thread.kill };
 }
 
 /** The same answers without a thread. */
-const startInProcess: StartThread = (hooks) => {
-  const answer = createSqliteService();
-  let isEnded = false;
+function inProcess(): { readonly start: StartThread; kill(reason: string): Promise<void> } {
+  let kill: ((reason: string) => Promise<void>) | undefined;
   return {
-    post(request) {
-      void answer(request).then((reply) => {
-        if (!isEnded) setImmediate(() => hooks.answered(reply));
-      });
-    },
-    keepProcess() {},
-    async end() {
-      isEnded = true;
-      await answer({ id: 0, kind: "close" });
+    kill: async (reason) => kill?.(reason),
+    start(hooks) {
+      const answer = createSqliteService();
+      let isEnded = false;
+      const end = async (): Promise<void> => {
+        isEnded = true;
+        await answer({ id: 0, kind: "close" });
+      };
+      kill = async (reason) => {
+        await end();
+        hooks.gone(reason);
+      };
+      return {
+        post(request) {
+          // What has not been looked at yet dies with it.
+          setImmediate(() => {
+            if (isEnded) return;
+            void answer(request).then((reply) => {
+              if (!isEnded) setImmediate(() => hooks.answered(reply));
+            });
+          });
+        },
+        keepProcess() {},
+        end,
+      };
     },
   };
-};
+}
 
 /** Which of the libraries this Node can load. */
 export async function loadableModules(): Promise<readonly string[]> {
