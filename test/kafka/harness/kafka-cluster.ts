@@ -1,5 +1,5 @@
 import { type Child, freePort, startChild, tempDirectory, waitFor } from "@millrace/testing";
-import { Kafka, logLevel } from "kafkajs";
+import { type ICustomPartitioner, Kafka, logLevel, type Message } from "kafkajs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -31,12 +31,22 @@ export interface Cluster {
   createTopic(topic: string, partitions: number): Promise<void>;
   /** Sends records as they are. */
   produce(topic: string, records: readonly RawRecord[]): Promise<void>;
+  /** The same in a transaction, which is then committed or aborted. */
+  produceInTransaction(
+    topic: string,
+    records: readonly RawRecord[],
+    end: "commit" | "abort",
+  ): Promise<void>;
+  /** Deletes what lies below the offset, as retention does. */
+  deleteBelow(topic: string, partition: number, offset: number): Promise<void>;
   /** Every record of the topic, by partition and offset. */
   records(topic: string): Promise<StoredRecord[]>;
   /** The committed offset of each partition; -1 where there is none. */
   committed(topic: string, groupId: string): Promise<number[]>;
-  /** How many events the topic has in all. */
+  /** How many records the topic has in all. */
   count(topic: string): Promise<number>;
+  /** Resolves when every partition has so many replicas in sync. */
+  inSync(topic: string, replicas: number): Promise<void>;
 }
 
 export interface RawRecord {
@@ -202,29 +212,52 @@ async function createCluster(test: TestContext, brokers: readonly Broker[]): Pro
       .map(({ partition, high }) => ({ partition, offset: Number(high) }))
       .sort((a, b) => a.partition - b.partition);
 
+  const inSync = async (topic: string, replicas: number): Promise<void> => {
+    const isWhole = async (): Promise<boolean> => {
+      const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+      const partitions = topics[0]?.partitions ?? [];
+      return partitions.length > 0 && partitions.every(({ isr }) => isr.length >= replicas);
+    };
+    await waitFor(
+      `${replicas} replicas of ${topic} in sync`,
+      () => isWhole().catch(() => false),
+      60_000,
+    );
+  };
+
   return {
     bootstrapServers,
     brokers,
     async createTopic(topic, numPartitions) {
-      await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: true });
+      await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
+      await inSync(topic, brokers.length);
     },
     async produce(topic, records) {
+      const producer = kafka.producer({ createPartitioner: byPartition });
+      await producer.connect();
+      await producer.send({ topic, messages: records.map(toMessage) });
+      await producer.disconnect();
+    },
+    async produceInTransaction(topic, records, end) {
       const producer = kafka.producer({
-        createPartitioner:
-          () =>
-          ({ message }) =>
-            message.partition ?? 0,
+        createPartitioner: byPartition,
+        transactionalId: `of-${topic}`,
+        maxInFlightRequests: 1,
+        idempotent: true,
       });
       await producer.connect();
-      await producer.send({
-        topic,
-        messages: records.map(({ partition = 0, key, value }) => ({
-          partition,
-          key: key ?? null,
-          value,
-        })),
-      });
+      const transaction = await producer.transaction();
+      await transaction.send({ topic, messages: records.map(toMessage) });
+      await transaction[end]();
       await producer.disconnect();
+    },
+    async deleteBelow(topic, partition, offset) {
+      // Without this the admin does not know who leads the partition.
+      await admin.fetchTopicOffsets(topic);
+      await admin.deleteTopicRecords({
+        topic,
+        partitions: [{ partition, offset: String(offset) }],
+      });
     },
     records: async (topic) => readAll(kafka, topic, await ends(topic)),
     async committed(topic, groupId) {
@@ -234,7 +267,17 @@ async function createCluster(test: TestContext, brokers: readonly Broker[]): Pro
         .map(({ offset }) => Number(offset));
     },
     count: async (topic) => (await ends(topic)).reduce((sum, { offset }) => sum + offset, 0),
+    inSync,
   };
+}
+
+const byPartition: ICustomPartitioner =
+  () =>
+  ({ message }) =>
+    message.partition ?? 0;
+
+function toMessage({ partition = 0, key, value }: RawRecord): Message {
+  return { partition, key: key ?? null, value };
 }
 
 let readers = 0;
