@@ -24,7 +24,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
 const seed = Number(process.env["SEED"] ?? "1");
-const kills = Number(process.env["KILLS"] ?? "10");
+const kills = Number(process.env["KILLS"] ?? "7");
 
 interface Chain {
   readonly edge: AgentProcess;
@@ -73,7 +73,7 @@ async function startChain(t: TestContext, edgeChannel: "file" | "direct"): Promi
   const writer = await createNumberedWriter({
     judge: oracle.judge,
     paths: ["a.log", "b.log"].map((name) => join(folder, "in", name)),
-    linesPerSecond: 1_000,
+    linesPerSecond: 500,
     lineBytes: 100,
     random: createSeededRandom(seed),
   });
@@ -99,7 +99,7 @@ async function judge(t: TestContext, chain: Chain, faults: number, duplicates = 
   await writer.write(300);
   await oracle.settled(60_000);
   const report = await oracle.check({
-    lines: 1_000,
+    lines: 500,
     faults,
     duplicates,
     tornLinesMax: oracle.faults.get("SIGKILL of last") ?? 0,
