@@ -1,4 +1,10 @@
-import { createSeededRandom, projectRoot, startChild, tempDirectory } from "@millrace/testing";
+import {
+  type Child,
+  createSeededRandom,
+  projectRoot,
+  startChild,
+  tempDirectory,
+} from "@millrace/testing";
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,8 +15,10 @@ export interface SoakOptions {
   /** Ends after so many kills, or after this time, whichever comes first. */
   readonly kills: number;
   readonly durationMs: number;
-  /** Kept when given, so that a soak may run on a disk of one's choice. */
+  /** Where the channel lives, when it is to be a disk of one's choice. */
   readonly directory?: string;
+  /** Ends a life, and leaves what the next one finds; kill -9 unless given. */
+  readonly end?: (child: Child) => Promise<void>;
 }
 
 /** What is known of the events, over all lives. */
@@ -56,25 +64,26 @@ class SoakOracle {
 export async function soakFileChannel(test: TestContext, options: SoakOptions): Promise<void> {
   const { seed, kills, durationMs } = options;
   const random = createSeededRandom(seed);
-  const folder = options.directory ?? (await tempDirectory(test));
+  const folder = await tempDirectory(test);
+  const directory = options.directory ?? join(folder, "data");
+  const end = options.end ?? kill;
   const oracle = new SoakOracle();
   const began = performance.now();
   let life = 0;
   while (life < kills && performance.now() - began < durationMs) {
-    const child = startLife(test, folder, ++life, seed, "work");
+    const child = startLife(test, { folder, directory }, ++life, seed, "work");
     const inStart = random.integer(4) === 0;
     await child.says(inStart ? "starting" : "open with", 60_000);
     const afterMs = random.integer(inStart ? 40 : random.integer(3) === 0 ? 1500 : 200);
     await new Promise((resolve) => setTimeout(resolve, afterMs));
     assert.equal(child.exit, undefined, child.output());
-    child.signal("SIGKILL");
-    await child.exited();
+    await end(child);
     if (!child.output().includes("open with")) oracle.counts.killedInStart++;
     oracle.read(await readJournal(folder, life));
   }
   oracle.counts.lives = life;
   for (const expected of ["drained", "open with 0"]) {
-    const child = startLife(test, folder, ++life, seed, "drain");
+    const child = startLife(test, { folder, directory }, ++life, seed, "drain");
     await child.says(expected, 120_000);
     assert.deepEqual(await child.exited(60_000), { code: 0, signal: null }, child.output());
     oracle.read(await readJournal(folder, life));
@@ -89,8 +98,19 @@ export async function soakFileChannel(test: TestContext, options: SoakOptions): 
   assert.ok(counts.duplicates > 0, "no kill hit anything that was under way");
 }
 
-function startLife(test: TestContext, folder: string, life: number, seed: number, mode: string) {
-  const words = [join(folder, "data"), journalPath(folder, life), life, seed, mode];
+async function kill(child: Child): Promise<void> {
+  child.signal("SIGKILL");
+  await child.exited();
+}
+
+function startLife(
+  test: TestContext,
+  { folder, directory }: { folder: string; directory: string },
+  life: number,
+  seed: number,
+  mode: string,
+): Child {
+  const words = [directory, journalPath(folder, life), life, seed, mode];
   const command = [
     process.execPath,
     "--conditions=millrace-source",

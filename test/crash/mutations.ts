@@ -108,9 +108,8 @@ export const mutations: readonly Mutation[] = [
     rule: "step 6",
     without: "a start does not copy what is not proven",
     file: "log/open-log.ts",
-    find: "const copies = recovered === undefined ? [] : await copyRecords(recovered);",
-    replace:
-      "const copies = recovered === undefined ? [] : (await copyRecords(recovered)).slice(0, 0);",
+    find: "recovered === undefined ? [] : await copyRecords(",
+    replace: "recovered === undefined || recovered !== null ? [] : await copyRecords(",
     run: ["histories", "crashes", 1, 200],
     says: lost,
   },

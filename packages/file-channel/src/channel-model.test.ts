@@ -16,6 +16,8 @@ export class ChannelModel {
   readonly settled = new Set<number>();
   /** In the hands of takers; a part of `held`. */
   readonly lent = new Set<number>();
+  /** Ever settled: may come back only where the record of it was damaged. */
+  readonly everSettled = new Set<number>();
   /** Written but not synced; a part of `held` that a power cut may cut from behind. */
   readonly unsynced = new Set<number>();
   readonly counts = { present: 0, redelivered: 0, cut: 0 };
@@ -45,7 +47,14 @@ export class ChannelModel {
       this.held.delete(id);
       this.unsynced.delete(id);
       this.settled.add(id);
+      this.everSettled.add(id);
     }
+  }
+
+  /** Stored bytes were damaged: these events are named as lost, and acknowledgements may be. */
+  damaged(lost: Iterable<number>): void {
+    for (const id of lost) this.held.delete(id);
+    for (const id of this.everSettled) this.settled.add(id);
   }
 
   /** These acknowledgements are on disk: what they name never comes back. */

@@ -1,9 +1,8 @@
-import type { Random } from "@millrace/core";
-import { createSeededRandom, type Operation, type PowerCut } from "@millrace/testing";
+import { createSeededRandom, type Operation } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { testKeys } from "./crash-enumeration.test.ts";
+import { act, addDirectory, crashPoint, fates, randomOptions, rotateKeys } from "./crash-actions.test.ts"; // prettier-ignore
 import { CrashWorld, type Phase } from "./crash-world.test.ts";
-import type { FileChannelOptions } from "./options.ts";
+import { rotHistory } from "./rot-history.test.ts";
 
 /** What a number of histories contained. */
 export interface Totals {
@@ -22,13 +21,20 @@ export interface Totals {
   failedWrites: number;
   /** Puts refused by a full disk. */
   diskFull: number;
+  /** Synced sectors that were damaged. */
+  damages: number;
+  /** Starts and takes that were refused for damage, and repaired. */
+  damageRefused: number;
+  /** Events that a repair, or quarantine, named as lost; nothing else was. */
+  namedLost: number;
 }
 
 export function newTotals(): Totals {
   const phases = { recovery: 0, roll: 0, free: 0, group: 0, other: 0 };
   const seen = { torn: 0, starts: 0, refused: 0, cut: 0, present: 0, redelivered: 0 };
   const faults = { failedSyncs: 0, failedWrites: 0, diskFull: 0 };
-  return { histories: 0, crashes: 0, phases, ...seen, ...faults };
+  const rot = { damages: 0, damageRefused: 0, namedLost: 0 };
+  return { histories: 0, crashes: 0, phases, ...seen, ...faults, ...rot };
 }
 
 /** One history from its seed: repeatable exactly. Throws where a promise was broken. */
@@ -39,9 +45,8 @@ export const histories: Readonly<Record<string, History>> = {
   "failed-syncs": failedSyncHistory,
   "failed-writes": failedWriteHistory,
   "full-disk": fullDiskHistory,
+  rot: rotHistory,
 };
-
-const fates: readonly (PowerCut | undefined)[] = [undefined, "lose", "keep", "mix", "mix"];
 
 /** Runs `count` histories; an error names the seed that repeats it. */
 export async function runHistories(
@@ -57,67 +62,6 @@ export async function runHistories(
     });
   }
   return totals;
-}
-
-/**
- * One random thing a user of the channel does: puts with some of them rolled back, takes in hand
- * over a while, settled whole, in part or not, pauses, and orderly restarts.
- */
-async function act(world: CrashWorld, random: Random, trustsAcks = true): Promise<void> {
-  const size = () => ({
-    count: 1 + random.integer(6),
-    bytes: 8 + random.integer(1500),
-    rolledBack: random.integer(8) === 0,
-  });
-  const puts = () => Array.from({ length: 1 + random.integer(3) }, size);
-  const available = (world.channel?.size ?? 0) - world.model.lent.size;
-  const what = random.integer(12);
-  if (what < 4) await world.put(...puts());
-  else if (what < 6) {
-    const max = 1 + random.integer(12);
-    if (available > 0) await world.take(max, random.integer(max + 1));
-  } else if (what < 7) {
-    if (available > 0) await world.hold(1 + random.integer(8));
-  } else if (what < 9) {
-    // While acknowledgements arrive, puts are being written.
-    await Promise.all([
-      ...(random.integer(2) === 0 ? [world.put(...puts())] : []),
-      world.endTake(random.integer(Math.max(1, world.openTakes)), ranges(random)),
-    ]);
-  } else if (what < 10) {
-    await world.rest(random.integer(4) === 0 ? 6000 : 150, trustsAcks);
-  } else if (what < 11) {
-    if (available > 0) await world.take(1000, 1000);
-  } else if (trustsAcks && random.integer(2) === 0) {
-    await world.stop();
-    await world.open();
-    await world.judge("after an orderly restart");
-  }
-}
-
-/** Some of the first twelve positions of a batch, or none by a rollback. */
-function ranges(random: Random): { from: number; to: number }[] | "rollback" {
-  if (random.integer(4) === 0) return "rollback";
-  const all = Array.from({ length: 12 }, (_, from) => ({ from, to: from + 1 }));
-  return all.filter(() => random.integer(3) > 0);
-}
-
-function randomOptions(random: Random): Partial<FileChannelOptions> & { dataDirs: string[] } {
-  const directories = ["/data/one", "/data/two", "/data/three"];
-  const groupAlign = random.integer(4) === 0 ? 4096 : 512;
-  return {
-    dataDirs: directories.slice(0, [1, 1, 1, 2, 2, 3][random.integer(6)]),
-    groupAlign,
-    segmentBytes: groupAlign === 4096 ? 40 * 1024 : 16 * 1024,
-    memoryBytes: random.integer(2) === 0 ? 3000 : 1_000_000,
-    ...(random.integer(4) === 0 ? { keys: testKeys, activeKey: "first" } : {}),
-    ...(random.integer(6) === 0 ? { fsyncPerTransaction: false, fsyncIntervalMs: 200 } : {}),
-  };
-}
-
-/** A part of the crashes comes while the channel recovers, the rest later. */
-function crashPoint(random: Random): number {
-  return 1 + (random.integer(4) === 0 ? random.integer(45) : 60 + random.integer(180));
 }
 
 /** Lives of random length, each ended by a crash at a random call, or in order. */
@@ -140,13 +84,6 @@ async function crashHistory(seed: number, totals: Totals): Promise<void> {
   await lastLife(world, totals);
 }
 
-/** Between two lives the operator names another key, or none; the old ones can still be had. */
-function rotateKeys(world: CrashWorld, random: Random): void {
-  if (world.options.keys === undefined || random.integer(3) > 0) return;
-  const activeKey = [undefined, "first", "second"][random.integer(3)];
-  world.options = { ...world.options, activeKey };
-}
-
 /** A start that must not be refused, as nothing was damaged. */
 async function opened(
   world: CrashWorld,
@@ -161,17 +98,15 @@ async function opened(
   }
 }
 
-/** Between two lives the operator adds a disk. */
-function addDirectory(world: CrashWorld): void {
-  const { dataDirs } = world.options;
-  if (dataDirs.length > 4) return;
-  world.options = { ...world.options, dataDirs: [...dataDirs, `/data/more-${dataDirs.length}`] };
-}
-
 async function lastLife(world: CrashWorld, totals: Totals): Promise<void> {
   totals.starts++;
   await opened(world, totals, {});
   await world.judge("at the end");
+  addCounts(world, totals);
+}
+
+/** What the world has seen. */
+export function addCounts(world: CrashWorld, totals: Totals): void {
   const { model, crashes, disk } = world;
   for (const phase of Object.keys(crashes) as Phase[]) {
     totals.phases[phase] += crashes[phase];

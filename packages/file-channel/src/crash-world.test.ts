@@ -3,6 +3,7 @@ import {
   type Boot,
   type BootOptions,
   channelContext,
+  type CollectingMetrics,
   createFakeClock,
   createSeededRandom,
   type FakeClock,
@@ -52,6 +53,8 @@ export class CrashWorld {
   readonly crashes: Record<Phase, number> = { recovery: 0, roll: 0, free: 0, group: 0, other: 0 };
   readonly #random;
   readonly #names = new Map<string, number>();
+  /** The sequence by which an event was last taken. */
+  readonly sequences = new Map<number, number>();
   readonly #takes: { transaction: TakeTransaction; ids: readonly number[] }[] = [];
   #issued = 0;
   /** Puts that the channel refused to begin. */
@@ -59,6 +62,7 @@ export class CrashWorld {
   #boot: Boot | undefined;
   #clock: FakeClock = createFakeClock();
   channel: FileChannel | undefined;
+  metrics: CollectingMetrics | undefined;
   /** Whether the channel has started, in this life. */
   isOpen = false;
 
@@ -84,13 +88,19 @@ export class CrashWorld {
     return this.#takes.length;
   }
 
-  /** Opens the channel in a new life. */
-  async open(options: BootOptions = {}): Promise<void> {
+  /** What a process of a new life works with. */
+  boot(options: BootOptions = {}) {
     this.#boot = this.disk.boot(options);
     this.#clock = createFakeClock();
     const { files, locks } = this.#boot;
-    const runtime = { clock: this.#clock, random: this.#random, files, locks };
-    this.channel = createFileChannel(this.options, channelContext({ runtime }));
+    return { clock: this.#clock, random: this.#random, files, locks };
+  }
+
+  /** Opens the channel in a new life. */
+  async open(options: BootOptions = {}): Promise<void> {
+    const context = channelContext({ runtime: this.boot(options) });
+    this.metrics = context.metrics;
+    this.channel = createFileChannel(this.options, context);
     this.isOpen = false;
     this.#takes.length = 0;
     await this.alive(this.channel.start(new AbortController().signal));
@@ -204,20 +214,39 @@ export class CrashWorld {
 
   /** Takes everything, holds it against what must be there, and puts it back. */
   async judge(where: string): Promise<void> {
+    const { present, takes, error } = await this.takeAll(where);
+    if (error !== undefined) throw error;
+    this.model.judge(present, where);
+    for (const take of takes) await this.alive(take.rollback());
+  }
+
+  /** Everything that can be taken, up to the first damage where there is one. */
+  async takeAll(where: string): Promise<{
+    present: number[];
+    takes: TakeTransaction[];
+    error: MillraceError | undefined;
+  }> {
     const channel = this.#require();
     const takes: TakeTransaction[] = [];
     const present: number[] = [];
-    for (let left = channel.size; left > 0;) {
-      const take = await this.alive(channel.beginTake(1000));
-      assert.ok(take.batch.length > 0, `${where}: ${left} more events are counted than come`);
-      const ids = idsOf(take.batch);
-      this.#checkNames(take.batch, ids);
+    while (channel.size > present.length) {
+      const taking = this.alive(channel.beginTake(1000));
+      taking.catch(() => undefined);
+      // What is set aside while a take waits for it does not come: the take ends with its time.
+      if (this.options.onCorruption === "quarantine") await this.#clock.advance(20);
+      const taken = await taking.catch((error: unknown) => {
+        if (error instanceof MillraceError) return error;
+        throw error;
+      });
+      if (taken instanceof MillraceError) return { present, takes, error: taken };
+      const ids = idsOf(taken.batch);
+      if (ids.length === 0 && channel.size <= present.length) break;
+      assert.ok(ids.length > 0, `${where}: ${channel.size} events are counted, fewer come`);
+      this.#checkNames(taken.batch, ids);
       present.push(...ids);
-      left -= ids.length;
-      takes.push(take);
+      takes.push(taken);
     }
-    this.model.judge(present, where);
-    for (const take of takes) await this.alive(take.rollback());
+    return { present, takes, error: undefined };
   }
 
   /** The promise, or the end of this life. */
@@ -260,6 +289,7 @@ export class CrashWorld {
         `${name} is the name of ${known} and of ${id}`,
       );
       this.#names.set(name, id);
+      this.sequences.set(id, (origin?.sequence ?? 0) + index);
     });
   }
 

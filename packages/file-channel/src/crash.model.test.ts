@@ -38,3 +38,12 @@ test("histories on a full disk keep every promise, and a start never lacks room 
   assert.ok(totals.diskFull >= seeds && totals.crashes >= seeds / 3, JSON.stringify(totals));
   assert.ok(totals.present >= seeds && totals.refused === 0, JSON.stringify(totals));
 });
+
+test("histories in which a synced sector rots lose nothing in silence, and a repair names exactly what is gone", async () => {
+  const totals = await run("rot", seeds);
+  assert.ok(
+    totals.damages >= seeds * 3 && totals.damageRefused >= seeds / 2,
+    JSON.stringify(totals),
+  );
+  assert.ok(totals.namedLost > 0 && totals.present >= seeds * 10, JSON.stringify(totals));
+});
