@@ -1,6 +1,5 @@
 import { defineChannel } from "@millrace/core";
-import { checkLogOptions, noteLogOptions } from "../../file-channel/check-log-options.ts";
-import { options } from "./options.ts";
+import { checkOptions, noteLogOptions, options } from "./options.ts";
 
 export const channel = defineChannel({
   type: "file",
@@ -23,7 +22,7 @@ a1.channels.c1.transactionCapacity = 1000
 a1.sinks.k1.type = null
 a1.sinks.k1.channel = c1
 `,
-  check: (values) => checkLogOptions(values, values.capacity),
+  check: checkOptions,
   notes: (values) => noteLogOptions(values),
   resizable: ["capacity", "byteCapacity", "transactionCapacity", "keepAliveSeconds", "memoryBytes"],
   transactionCapacity: (values) => values.transactionCapacity,

@@ -1,4 +1,5 @@
 import { integer, type OptionsOf } from "@millrace/core";
+import { checkLogOptions } from "../../file-channel/check-log-options.ts";
 import { logOptions } from "../../file-channel/options.ts";
 
 const { dataDirs, ...otherLogOptions } = logOptions;
@@ -28,3 +29,10 @@ export const options = {
 };
 
 export type Options = OptionsOf<typeof options>;
+
+export { noteLogOptions } from "../../file-channel/check-log-options.ts";
+
+/** Problems between the options, for `check`. */
+export function checkOptions(options: Options): ReturnType<typeof checkLogOptions> {
+  return checkLogOptions(options, options.capacity);
+}
