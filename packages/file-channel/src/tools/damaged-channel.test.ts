@@ -87,6 +87,16 @@ export function segmentPaths({ disk }: { disk: SimulatedDisk }): string[] {
     .sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
 }
 
+/** Where an event's body stands in the file of a segment. */
+export function findBody(sim: { disk: SimulatedDisk }, id: number): { path: string; at: number } {
+  for (const path of segmentPaths(sim)) {
+    const { content } = sim.disk.file(path);
+    const at = content.indexOf(Buffer.from(`${id}`.padEnd(12), "latin1"));
+    if (at > 4096) return { path, at };
+  }
+  throw new Error(`event ${id} stands nowhere`);
+}
+
 /** Changes some bytes; false where that changes nothing. */
 export function damage(
   { disk }: { disk: SimulatedDisk },

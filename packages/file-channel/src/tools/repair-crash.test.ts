@@ -5,6 +5,7 @@ import {
   copyOf,
   damage,
   deliverAll,
+  findBody,
   segmentPaths,
   type TestChannel,
   toolContext,
@@ -26,15 +27,8 @@ interface Case {
   damage(sim: TestChannel): Promise<void> | void;
 }
 
-const bodyOf = (sim: TestChannel, id: number): { path: string; at: number } => {
-  for (const path of segmentPaths(sim)) {
-    const at = sim.disk.file(path).content.indexOf(Buffer.from(`${id}`.padEnd(12), "latin1"));
-    if (at > 4096) return { path, at };
-  }
-  throw new Error(`event ${id} stands nowhere`);
-};
 const damageBody = (sim: TestChannel, id: number): void => {
-  const { path, at } = bodyOf(sim, id);
+  const { path, at } = findBody(sim, id);
   damage(sim, path, at, 4);
 };
 
@@ -53,7 +47,7 @@ const cases: readonly Case[] = [
     name: "a missing segment and both channel.json",
     dataDirs: ["/data/one", "/data/two"],
     async damage(sim) {
-      await sim.disk.boot().files.unlink(bodyOf(sim, 12).path);
+      await sim.disk.boot().files.unlink(findBody(sim, 12).path);
       for (const directory of sim.dataDirs) damage(sim, `${directory}/channel.json`, 0, 9);
     },
   },

@@ -5,6 +5,7 @@ import {
   copyOf,
   damage,
   deliverAll,
+  findBody,
   segmentPaths,
   type TestChannel,
   toolContext,
@@ -63,16 +64,6 @@ async function repairAndJudge(
 
 const original = writtenChannel();
 const twoDirectories = writtenChannel({ dataDirs: ["/data/one", "/data/two"] });
-
-/** Where a body stands in the file of a segment. */
-function findBody(sim: TestChannel, id: number): { path: string; at: number } {
-  for (const path of segmentPaths(sim)) {
-    const { content } = sim.disk.file(path);
-    const at = content.indexOf(Buffer.from(`${id}`.padEnd(12), "latin1"));
-    if (at > 4096) return { path, at };
-  }
-  throw new Error(`event ${id} stands nowhere`);
-}
 
 test("repair of a sound channel writes nothing", async () => {
   const sim = await copyOf(await original);
