@@ -56,10 +56,12 @@ async function lockAndOpen(
     if (await fileExists(files, directory)) existing.push(directory);
   }
   const held = await lockDirectories(existing, wait);
+  const leaving: DirectoryLock[] = [];
   try {
     const identity = await readIdentity(files, random, options.dataDirs);
     const made = options.dataDirs.filter((directory) => !existing.includes(directory));
     held.push(...(await lockDirectories(made, wait)));
+    leaving.push(...(await lockDirectories(identity.leaving, wait)));
     const { keys, activeKey } = options;
     const parts = { runtime, log, syncSeconds, keys, activeKey };
     const opened = await openLog(parts, identity, {
@@ -74,6 +76,8 @@ async function lockAndOpen(
   } catch (error) {
     for (const lock of held) await lock.release();
     throw error;
+  } finally {
+    for (const lock of leaving) await lock.release();
   }
 }
 

@@ -42,9 +42,9 @@ test("an emptied directory among full ones refuses the start and asks for its di
   assert.deepEqual(sim.disk.paths("/data/two"), [], "nothing is written into the mount point");
 });
 
-test("a directory that dataDirs no longer names refuses the start", async () => {
+test("a directory that holds events and is not in dataDirs any more refuses the start", async () => {
   const sim = await holding(two);
-  await assert.rejects(sim.open({ dataDirs: ["/data/one"] }), { code: "CHANNEL_DIRECTORY" });
+  await assert.rejects(sim.open({ dataDirs: ["/data/two"] }), { code: "CHANNEL_DIRECTORY" });
 });
 
 test("directories may be named in another order, and added behind the others", async () => {

@@ -1,113 +1,151 @@
-/**
- * `channel.json` says whose directory this is:
- *
- *   {"format":1,"channel":"<32 hex>","index":0,"count":2,"ready":true}
- *
- * `index` is the directory's number in snapshots, `count` how many directories the channel has.
- * `ready` is false while the channel is being made: nothing was ever promised then, so a start may
- * begin again. It is written in every directory before the first segment is made, and again with
- * `ready` when that segment's header is synced.
- */
+import { fileExists, type FileSystem, type Log, type Random } from "@millrace/core";
+import { join, resolve } from "node:path";
 import {
-  fileExists,
-  type FileSystem,
-  MillraceError,
-  type Random,
-  readWholeFile,
-  replaceFile,
-  systemErrorCode,
-} from "@millrace/core";
-import { dirname, join, resolve } from "node:path";
-import { segmentIdOf } from "./segment.ts";
+  type Claim,
+  type ClaimedDirectory,
+  identityFile,
+  makeDurableDirectory,
+  readClaim,
+  refused,
+  writeClaim,
+} from "./claim.ts";
+import { segmentIdOf, sparePattern } from "./segment.ts";
 
-export const identityFile = "channel.json";
-
+/** Whose directories these are, and which is which. */
 export interface Identity {
   /** 32 hexadecimal digits. */
   readonly channel: string;
   /** Directories by their index. */
   readonly directories: readonly string[];
+  /** The channel's, but not configured any more: to be left when they hold nothing. */
+  readonly leaving: readonly string[];
   /** Whether a segment must be there. */
   readonly ready: boolean;
-}
-
-/** What one channel.json says. */
-export interface Claim {
-  readonly format: 1;
-  readonly channel: string;
-  readonly index: number;
-  readonly count: number;
-  readonly ready: boolean;
+  /** Of the newest channel.json. */
+  readonly generation: number;
 }
 
 /**
  * Finds whose directories these are, making them where none is. A directory that is missing or
  * empty beside others that are not throws CHANNEL_DIRECTORY: an unmounted disk must not look like
- * an empty channel.
+ * an empty channel. One that is not configured any more is looked for where it was: only what is
+ * seen to hold nothing may be left.
  */
 export async function readIdentity(
   files: FileSystem,
   random: Random,
   directories: readonly string[],
 ): Promise<Identity> {
-  const claims: { directory: string; claim: Claim | undefined }[] = [];
+  const claims: ClaimedDirectory[] = [];
   for (const directory of directories) {
     claims.push({ directory, claim: await readClaim(files, directory) });
   }
   const known = claims.flatMap(({ claim }) => (claim === undefined ? [] : [claim]));
-  const first = known[0];
+  const [first] = known;
   if (first === undefined) {
     for (const directory of directories) await refuseSegments(files, directory);
-    return claimAll(files, random.bytes(16).toString("hex"), directories, directories.length, 0);
+    const made = { channel: random.bytes(16).toString("hex"), directories, leaving: [], generation: 0 }; // prettier-ignore
+    return claimAll(files, { ...made, ready: false });
   }
   const ready = known.every((claim) => claim.ready);
-  const count = ready ? Math.min(...known.map((claim) => claim.count)) : directories.length;
-  const placed = placeDirectories(claims, first.channel, count, ready);
-  if (ready && known.length === directories.length && count === directories.length) {
-    return { channel: first.channel, directories: placed, ready };
+  const newest = newestClaim(known);
+  const current = ready ? claims.map((one) => bringUpToDate(one, newest)) : claims;
+  const sameGeneration = known.filter((claim) => generationOf(claim) === generationOf(newest));
+  const counts = sameGeneration.map(({ count }) => count);
+  const count = ready ? Math.min(...counts) : directories.length;
+  const placed = placeByIndex(current, first.channel);
+  const unclaimed = claims.filter(({ claim }) => claim === undefined).map((one) => one.directory);
+  const leaving = ready ? await findLeaving(files, placed, { count, newest, unclaimed, directories }) : []; // prettier-ignore
+  const generation = generationOf(newest);
+  const identity = { channel: first.channel, leaving, ready, generation };
+  const inOrder = [...placed].sort(([a], [b]) => a - b).map(([, directory]) => directory);
+  if (leaving.length > 0) {
+    if (unclaimed.length === 0) return { ...identity, directories: inOrder };
+    throw refused(
+      `${leaving.join(", ")} cannot leave dataDirs in the same start in which ${unclaimed.join(", ")} comes; do one after the other`,
+    );
   }
-  for (const { directory, claim } of claims) {
-    if (claim === undefined) await refuseSegments(files, directory);
+  const all = ready ? [...inOrder, ...unclaimed] : fillGaps(claims, placed, unclaimed);
+  const whole = { ...identity, directories: all };
+  if (
+    ready &&
+    known.every((claim) => saysTheSame(claim, newest, whole)) &&
+    unclaimed.length === 0
+  ) {
+    return whole;
   }
-  return claimAll(files, first.channel, placed, directories.length, ready ? count : 0);
+  for (const directory of unclaimed) await refuseSegments(files, directory);
+  return claimAll(files, { ...whole, generation: ready ? generation + 1 : generation });
 }
 
 /** Says in every directory that the channel exists from now on. */
 export async function confirmIdentity(files: FileSystem, identity: Identity): Promise<void> {
-  const { channel, directories } = identity;
-  for (const [index, directory] of directories.entries()) {
-    const claim = { channel, index, count: directories.length, ready: true };
-    await writeClaim(files, directory, { format: 1, ...claim });
+  for (const [index, directory] of identity.directories.entries()) {
+    await writeClaim(files, directory, claimOf({ ...identity, ready: true }, index));
   }
 }
 
 /**
- * Makes a directory and makes its name durable, and its parents'. A directory that is there may
- * be there in the cache only, made by a start that was killed: so names are synced all the way up,
- * where this user may.
+ * Takes the leaving directories out, once a segment that needs nothing of them is proven: first
+ * the others say so, then what is left in these goes.
  */
-export async function makeDurableDirectory(files: FileSystem, directory: string): Promise<void> {
-  await files.makeDirectory(directory);
-  for (let at = resolve(directory); dirname(at) !== at; at = dirname(at)) {
+export async function leaveDirectories(
+  files: FileSystem,
+  identity: Identity,
+  log: Log,
+): Promise<void> {
+  if (identity.leaving.length === 0) return;
+  const generation = identity.generation + 1;
+  await confirmIdentity(files, { ...identity, leaving: [], generation });
+  for (const directory of identity.leaving) {
     try {
-      await files.syncDirectory(dirname(at));
+      for (const { name } of await files.readDirectory(directory)) {
+        const isOurs = segmentIdOf(name) !== undefined || sparePattern.test(name);
+        if (isOurs) await files.unlink(join(directory, name));
+      }
+      await files.unlink(join(directory, identityFile));
+      await files.syncDirectory(directory);
+      log.info(`${directory} held nothing any more and has left the channel`);
     } catch (error) {
-      if (["EACCES", "EPERM", "EINVAL", "EROFS"].includes(systemErrorCode(error))) return;
-      throw error;
+      log.warn(`${directory} has left the channel; what is left in it could not be removed`, {
+        error: String(error),
+      });
     }
   }
 }
 
-/**
- * The directories in the order of their indices; unclaimed ones take the free indices behind the
- * first `count`, which must all be there.
- */
-function placeDirectories(
-  claims: readonly { directory: string; claim: Claim | undefined }[],
-  channel: string,
-  count: number,
-  ready: boolean,
-): string[] {
+function generationOf(claim: Claim): number {
+  return claim.generation ?? 0;
+}
+
+function newestClaim(known: readonly Claim[]): Claim {
+  const newest = known.reduce((best, claim) =>
+    generationOf(claim) > generationOf(best) ? claim : best,
+  );
+  const contradicting = known.find(
+    (claim) =>
+      generationOf(claim) === generationOf(newest) &&
+      String(claim.paths ?? newest.paths) !== String(newest.paths ?? claim.paths),
+  );
+  if (contradicting === undefined) return newest;
+  throw refused(
+    `the directories of dataDirs belong together no more: one says ${newest.paths?.join(", ")}, another ${contradicting.paths?.join(", ")}; name those of one list`,
+  );
+}
+
+/** A channel.json that a crash kept from being brought up to date says what the newest says of it. */
+function bringUpToDate(one: ClaimedDirectory, newest: Claim): ClaimedDirectory {
+  const { directory, claim } = one;
+  if (claim === undefined || claim.channel !== newest.channel) return one;
+  if (generationOf(claim) === generationOf(newest)) return one;
+  const index = newest.paths?.indexOf(resolve(directory)) ?? -1;
+  if (index >= 0) return { directory, claim: { ...claim, index, count: newest.count } };
+  throw refused(
+    `${directory} left this channel before; empty it to add it again, or take it out of dataDirs`,
+  );
+}
+
+function placeByIndex(claims: readonly ClaimedDirectory[], channel: string): Map<number, string> {
   const placed = new Map<number, string>();
   for (const { directory, claim } of claims) {
     if (claim === undefined) continue;
@@ -118,73 +156,89 @@ function placeDirectories(
     if (taken !== undefined) throw refused(`${directory} is a copy of ${taken}`);
     placed.set(claim.index, directory);
   }
-  const unclaimed = claims.filter(({ claim }) => claim === undefined).map((one) => one.directory);
-  for (let index = 0; ready && index < count; index++) {
+  return placed;
+}
+
+/** Where the directories are that the channel has and dataDirs does not name. */
+async function findLeaving(
+  files: FileSystem,
+  placed: ReadonlyMap<number, string>,
+  known: {
+    readonly count: number;
+    readonly newest: Claim;
+    readonly unclaimed: readonly string[];
+    readonly directories: readonly string[];
+  },
+): Promise<string[]> {
+  const { count, newest, unclaimed } = known;
+  const configured = known.directories.map((directory) => resolve(directory));
+  const leaving: string[] = [];
+  for (let index = 0; index < count; index++) {
     if (placed.has(index)) continue;
-    const which = unclaimed.length > 0 ? unclaimed.join(", ") : "one that dataDirs does not name";
+    const path = newest.paths?.[index];
+    const isElsewhere = path !== undefined && !configured.includes(path);
+    const claim = isElsewhere ? await readClaim(files, path) : undefined;
+    if (path !== undefined && claim?.channel === newest.channel && claim.index === index) {
+      leaving.push(path);
+      continue;
+    }
+    const which =
+      unclaimed.length > 0
+        ? `${unclaimed.join(", ")} is empty or not there`
+        : isElsewhere
+          ? `${path} is not in dataDirs, and only what can be looked at may leave`
+          : "one that dataDirs does not name is empty or not there";
     throw refused(
-      `directory ${index + 1} of the ${count} this channel has is missing (${which} is empty or not there); is its disk mounted?`,
+      `directory ${index + 1} of the ${count} this channel has is missing (${which}); is its disk mounted?`,
     );
   }
-  return claims.map((_, index) => placed.get(index) ?? (unclaimed.shift() as string));
+  return leaving;
 }
 
-async function claimAll(
-  files: FileSystem,
-  channel: string,
-  directories: readonly string[],
-  count: number,
-  readyBelow: number,
-): Promise<Identity> {
-  // From the last to the first: the known ones say the new count only when the new ones are there.
-  for (const [index, directory] of [...directories.entries()].reverse()) {
-    await makeDurableDirectory(files, directory);
-    const ready = readyBelow > 0;
-    await writeClaim(files, directory, { format: 1, channel, index, count, ready });
-  }
-  return { channel, directories, ready: readyBelow > 0 };
+/** While the channel is being made: those that have a number have it, the others take what is free. */
+function fillGaps(
+  claims: readonly ClaimedDirectory[],
+  placed: ReadonlyMap<number, string>,
+  unclaimed: readonly string[],
+): string[] {
+  const rest = [...unclaimed];
+  return claims.map((_, index) => placed.get(index) ?? (rest.shift() as string));
 }
 
-async function readClaim(files: FileSystem, directory: string): Promise<Claim | undefined> {
-  const path = join(directory, identityFile);
-  let text: string;
-  try {
-    text = (await readWholeFile(files, path)).toString("utf8");
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR"].includes(systemErrorCode(error))) return undefined;
-    throw refused(`${path} cannot be read: ${String(error)}`, error);
-  }
-  const claim = parseClaim(text);
-  if (claim === undefined) throw refused(`${path} is not what Millrace writes there`);
-  if (claim.format !== 1) {
-    throw new MillraceError("CHANNEL_FORMAT", `${path} has format ${claim.format}, not 1`);
-  }
-  return claim as Claim;
-}
-
-/** Undefined for what no Millrace wrote; only `format` is known to be there in a later one. */
-export function parseClaim(text: string): { format: number } | undefined {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof parsed !== "object" || parsed === null) return undefined;
-  const { format, channel, index, count, ready } = parsed as Record<string, unknown>;
-  if (typeof format !== "number") return undefined;
-  if (format !== 1) return { format };
-  const numbers = Number.isInteger(index) && Number.isInteger(count);
-  const known = typeof channel === "string" && /^[0-9a-f]{32}$/.test(channel);
-  return numbers && known && typeof ready === "boolean" ? (parsed as Claim) : undefined;
-}
-
-export function writeClaim(files: FileSystem, directory: string, claim: Claim): Promise<void> {
-  return replaceFile(
-    files,
-    join(directory, identityFile),
-    Buffer.from(`${JSON.stringify(claim)}\n`),
+function saysTheSame(claim: Claim, newest: Claim, identity: Identity): boolean {
+  return (
+    generationOf(claim) === generationOf(newest) &&
+    claim.count === identity.directories.length &&
+    String(claim.paths) === String(pathsOf(identity))
   );
+}
+
+/** One directory needs no list, and its channel.json moves with it. */
+function pathsOf({ directories }: Identity): string[] | undefined {
+  return directories.length > 1 ? directories.map((directory) => resolve(directory)) : undefined;
+}
+
+function claimOf(identity: Identity, index: number): Claim {
+  const { channel, directories, ready, generation } = identity;
+  const paths = pathsOf(identity);
+  return {
+    format: 1,
+    channel,
+    index,
+    count: directories.length,
+    ready,
+    ...(generation === 0 ? {} : { generation }),
+    ...(paths === undefined ? {} : { paths }),
+  };
+}
+
+async function claimAll(files: FileSystem, identity: Identity): Promise<Identity> {
+  // From the last to the first: the known ones say the new count only when the new ones are there.
+  for (const [index, directory] of [...identity.directories.entries()].reverse()) {
+    await makeDurableDirectory(files, directory);
+    await writeClaim(files, directory, claimOf(identity, index));
+  }
+  return identity;
 }
 
 /** Segments without a channel.json are somebody's events, not an unfinished beginning. */
@@ -196,8 +250,4 @@ async function refuseSegments(files: FileSystem, directory: string): Promise<voi
       `${directory} holds segments (${name}) but no ${identityFile}; restore that file`,
     );
   }
-}
-
-function refused(message: string, cause?: unknown): MillraceError {
-  return new MillraceError("CHANNEL_DIRECTORY", message, { cause });
 }

@@ -20,7 +20,7 @@ import type { KeyProvider } from "../keys/key-provider.ts";
 import { openSegmentKey } from "../keys/segment-key.ts";
 import { beginSegment, noKeys, SegmentSealing } from "../keys/segment-sealing.ts";
 import { ActiveSegment, type OpenedSegment } from "./active-segment.ts";
-import { confirmIdentity, type Identity } from "./identity.ts";
+import { confirmIdentity, type Identity, leaveDirectories } from "./identity.ts";
 import { LogState } from "./log-state.ts";
 import { openRecords } from "./open-records.ts";
 import { extValue, runOf } from "./record-extensions.ts";
@@ -71,8 +71,9 @@ export async function openLog(
   recoverFrom: typeof recover = recover,
 ): Promise<OpenedLog> {
   const { runtime, log, syncSeconds } = parts;
-  const { directories } = identity;
-  const store = new SegmentStore({ ...options, directories }, runtime, log);
+  const { leaving } = identity;
+  const directories = [...identity.directories, ...leaving];
+  const store = new SegmentStore({ ...options, directories, leaving: leaving.length }, runtime, log); // prettier-ignore
   const found = await findSegments(runtime.files, directories);
   const recovered = await recoverFrom(runtime.files, identity.channel, found, log);
   if (recovered === undefined && identity.ready) {
@@ -84,7 +85,9 @@ export async function openLog(
   let sealing: SegmentSealing | undefined;
   try {
     sealing = await SegmentSealing.prepare(parts.activeKey, parts.keys, runtime.random);
-    await checkKeys(recovered, parts.keys);
+    // A repair copies no event, so it needs no keys.
+    if (recoverFrom === recover) await checkKeys(recovered, parts.keys);
+    if (recovered !== undefined) refuseLiveLeaving(recovered.state, identity);
   } catch (error) {
     await recovered?.newest.handle?.close();
     throw error;
@@ -108,6 +111,7 @@ export async function openLog(
     for (const { directory, path, header } of recovered?.leftovers ?? []) {
       if (path !== opened.segment.path) await store.discard(directory, path, header);
     }
+    await leaveDirectories(runtime.files, identity, log);
     sayLaterFormats(state, options.formatVersion, log);
     const { cutBytes = 0, clean = true } = recovered ?? {};
     return { state, store, active, cutBytes, clean };
@@ -212,6 +216,22 @@ async function storeHeader({ handle, path }: Segment): Promise<void> {
   await readFully(handle, bytes, 0);
   await writeFully(handle, [bytes], 0);
   await syncFile(handle, path);
+}
+
+/** A directory may leave the channel only when nothing in it is needed. */
+function refuseLiveLeaving(state: LogState, { directories, leaving }: Identity): void {
+  for (const [index, path] of leaving.entries()) {
+    const live = state.segments.filter(
+      (segment) => segment.directory === directories.length + index && segment.unacknowledged > 0,
+    );
+    if (live.length === 0) continue;
+    const events = live.reduce((sum, { unacknowledged }) => sum + unacknowledged, 0);
+    throw new MillraceError(
+      "CHANNEL_DIRECTORY",
+      `${path} is not in dataDirs any more but holds ${events} events in ${live.length} segments; put it back until they are delivered`,
+      { context: { directory: path, events, segments: live.length } },
+    );
+  }
 }
 
 /** What still keeps the version before from these directories, though nothing new does. */

@@ -166,10 +166,8 @@ async function readSnapshot(reader: RecordReader, file: FoundFile): Promise<Snap
 /** The segments a snapshot lists, each of which must be there. */
 function findLive(found: readonly FoundFile[], snapshot: Snapshot, state: LogState): Segment[] {
   return snapshot.segments.map((live) => {
-    const file = found.find(
-      ({ header, directory }) =>
-        header?.id === live.id && header.run === live.run && directory === live.directory,
-    );
+    // Whichever directory it is in: their numbers change when one leaves.
+    const file = found.find(({ header }) => header?.id === live.id && header.run === live.run);
     const range = `sequences ${live.firstSequence} to ${live.nextSequence - 1}`;
     if (file === undefined) {
       throw new MillraceError(

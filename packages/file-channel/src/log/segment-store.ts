@@ -19,8 +19,10 @@ import { SyncError } from "./sync-error.ts";
 import { closeSegment, type Segment, segmentPath, sparePattern } from "./segment.ts";
 
 export interface StoreOptions {
-  /** By the index channel.json gives them. */
+  /** By the index channel.json gives them; behind these the leaving ones. */
   readonly directories: readonly string[];
+  /** How many at the end are read and freed only: nothing new is made there. */
+  readonly leaving?: number;
   readonly segmentBytes: number;
   /** What puts leave free on a directory's disk. */
   readonly minimumRequiredSpaceBytes: number;
@@ -61,6 +63,8 @@ export class SegmentStore {
   readonly #log: Log;
   /** Spares whose names are durable, by directory, the largest last. */
   readonly #spares: Spare[][];
+  /** Directories where new segments may go: the first so many. */
+  readonly #usable: number;
   readonly #free: number[];
   readonly #total: number[];
   #freeReadAt = -Infinity;
@@ -78,7 +82,8 @@ export class SegmentStore {
     this.#random = runtime.random;
     this.#log = log;
     this.#spares = options.directories.map(() => []);
-    this.#free = options.directories.map(() => Infinity);
+    this.#usable = options.directories.length - (options.leaving ?? 0);
+    this.#free = options.directories.map((_, i) => (i < this.#usable ? Infinity : -Infinity));
     this.#total = options.directories.map(() => 0);
   }
 
@@ -91,7 +96,7 @@ export class SegmentStore {
    * earlier format is written, whose readers would trip over what these hold.
    */
   async adoptSpares(): Promise<void> {
-    for (const [index, directory] of this.options.directories.entries()) {
+    for (const [index, directory] of this.#usableDirectories()) {
       const entries = await this.#files.readDirectory(directory);
       const found = entries.filter(({ name }) => sparePattern.test(name)).map(({ name }) => name);
       if (found.length > 0) await this.#syncDirectory(directory);
@@ -107,13 +112,13 @@ export class SegmentStore {
 
   /** Round robin goes on behind the directory of the last run's newest segment. */
   continueBehind(directory: number): void {
-    this.#next = (directory + 1) % this.options.directories.length;
+    this.#next = (directory + 1) % this.#usable;
   }
 
   /** Directories in the order in which the next segment tries them; a full one comes last. */
   async directoryOrder(): Promise<number[]> {
     await this.refreshSpace();
-    const count = this.options.directories.length;
+    const count = this.#usable;
     const order = Array.from({ length: count }, (_, i) => (this.#next + i) % count);
     const roomy = order.filter((index) => this.#hasRoomForSegment(index));
     return [...roomy, ...order.filter((index) => !roomy.includes(index))];
@@ -133,7 +138,7 @@ export class SegmentStore {
       await handle.close();
       throw error;
     }
-    this.#next = (directory + 1) % this.options.directories.length;
+    this.#next = (directory + 1) % this.#usable;
     return { directory, path, handle };
   }
 
@@ -147,7 +152,7 @@ export class SegmentStore {
   async discard(directory: number, path: string, header?: SegmentHeader): Promise<void> {
     const spares = this.#spares[directory] as Spare[];
     const isLater = header !== undefined && formatOf(header) > this.options.formatVersion;
-    if (spares.length >= sparesKept || isLater) {
+    if (spares.length >= sparesKept || isLater || directory >= this.#usable) {
       await this.#files.unlink(path);
       return;
     }
@@ -189,7 +194,7 @@ export class SegmentStore {
   }
 
   async refreshSpace(): Promise<void> {
-    for (const [index, directory] of this.options.directories.entries()) {
+    for (const [index, directory] of this.#usableDirectories()) {
       try {
         this.#free[index] = await this.#files.freeBytes(directory);
         if (this.options.minimumRequiredSpacePercent > 0) {
@@ -201,6 +206,10 @@ export class SegmentStore {
       }
     }
     this.#freeReadAt = this.#clock.monotonic();
+  }
+
+  #usableDirectories(): [number, string][] {
+    return [...this.options.directories.slice(0, this.#usable).entries()];
   }
 
   async #syncDirectory(path: string): Promise<void> {
