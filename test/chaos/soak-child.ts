@@ -34,6 +34,8 @@ const channel = createFileChannel(
     segmentBytes: 256 * 1024,
     groupBytesMax: 64 * 1024,
     ackSyncMs: 20,
+    // A control: with it a power cut must lose something, or it is none.
+    fsyncPerTransaction: process.env["SOAK_FSYNC"] !== "false",
     lockWaitMs: 5000,
   },
   channelContext(),
