@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { componentPackages, readComponents } from "./components.ts";
 import { componentIndex } from "./component-index.ts";
 import { errorPage } from "./error-page.ts";
+import { lossPage } from "./loss-page.ts";
 import { fillOptionTable } from "./option-table.ts";
 import { registrySource } from "./registry-source.ts";
 
@@ -18,6 +19,7 @@ export async function generateAll(): Promise<Map<string, string>> {
   }
   files.set("docs/components.md", componentIndex(components));
   files.set("ERRORS.md", errorPage());
+  files.set("docs/what-is-lost.md", await lossPage(root));
   for (const component of components) {
     const path = `${component.folder}/README.md`;
     files.set(path, fillOptionTable(await readFile(join(root, path), "utf8"), component, path));

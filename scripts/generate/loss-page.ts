@@ -18,7 +18,7 @@ interface Table {
 
 interface Row {
   readonly label: string;
-  /** Columns that cannot happen to it, and why. */
+  /** Columns that cannot happen to it, or that another's promise covers, and why. */
   readonly impossible?: Readonly<Record<string, string>>;
 }
 
@@ -46,7 +46,10 @@ const channels: Table = {
     "file-unsynced": { label: "`file`, `fsyncPerTransaction = false`", impossible: noStore },
     direct: { label: "`direct`", impossible: { ...noDisk, ...noBytes, ...noStore } },
     spillablememory: { label: "`spillablememory`", impossible: noStore },
-    "jdbc-sqlite": { label: "`jdbc`, SQLite", impossible: noStore },
+    "jdbc-sqlite": {
+      label: "`jdbc`, SQLite",
+      impossible: { ...noStore, "power cut": "SQLite's promise, synced at each commit" },
+    },
     "jdbc-postgresql": {
       label: "`jdbc`, PostgreSQL",
       impossible: {
@@ -61,6 +64,7 @@ const channels: Table = {
         "power cut": "the brokers' promise",
         "disk full": "the brokers' promise",
         "disk fails": "the brokers' promise",
+        "bytes damaged": "the brokers' promise",
       },
     },
     pseudotxn: { label: "`pseudotxn`", impossible: { ...noDisk, ...noBytes, ...noStore } },
