@@ -47,7 +47,7 @@ const flips = [
   { where: "the body's checksum", at: 5 },
 ];
 for (const { where, at } of flips) {
-  test(`flipped bit in ${where} of the newest segment: the start is refused with file, offset and sequences [lost: file | bytes damaged | nothing silently; what is damaged is named]`, async () => {
+  test(`flipped bit in ${where} of the newest segment: the start is refused with file, offset and sequences [lost: file | bytes damaged | what stood there, named and counted]`, async () => {
     const sim = await threeGroups();
     const { path, offset } = recordOf(sim, 6);
     flipBit(sim, path, offset + at);
@@ -67,7 +67,7 @@ for (const { where, at } of flips) {
   });
 }
 
-test("flipped bit in an event's bytes with fsyncPerTransaction = false is named just as well [lost: file-unsynced | bytes damaged | nothing silently; what is damaged is named]", async () => {
+test("flipped bit in an event's bytes with fsyncPerTransaction = false is named just as well [lost: file-unsynced | bytes damaged | what stood there, named and counted]", async () => {
   const sim = simDisk();
   const options = { fsyncPerTransaction: false };
   const { channel, clock } = await sim.open(options);
