@@ -1,4 +1,5 @@
-import { type Boot, createSeededRandom, SimulatedDisk } from "@millrace/testing";
+import type { SimulatedDisk } from "@millrace/testing";
+import { type Boot, createSeededRandom } from "@millrace/testing";
 import assert from "node:assert/strict";
 import type { FileChannelOptions } from "../options.ts";
 import { drain, idsOf, never, put, range, simDisk, sized } from "../sim-channel.test.ts";

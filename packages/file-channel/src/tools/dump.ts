@@ -87,8 +87,9 @@ async function* dumpSegment(
     };
     for await (const item of scanSegment(reader, bounds)) {
       if (item.kind === "damage") {
-        if (item.end > Math.max(from, item.first))
-          yield { kind: "damage", path: file.path, range: item };
+        const missing = state.acknowledged.missingIn(Math.max(item.first, state.lowest), item.end);
+        const isWanted = item.end > Math.max(from, item.first) && (all || missing.length > 0);
+        if (isWanted) yield { kind: "damage", path: file.path, range: item };
         continue;
       }
       const { head } = item.record;

@@ -1,3 +1,4 @@
+import { MillraceError } from "@millrace/core";
 import { join } from "node:path";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
 import type { SequenceRange } from "../format/snapshot.ts";
@@ -111,7 +112,7 @@ export interface Unreadable {
   readonly range: ByteRange;
 }
 
-/** Reads every segment to its end. */
+/** Reads every segment to its end. Throws START_ABORTED when it is interrupted before. */
 export async function scanAll(
   survey: Survey,
   context: ToolContext,
@@ -137,7 +138,11 @@ export async function scanAll(
     }
     bytes += segment.end;
     context.progress?.({ what: "reading", bytes, bytesTotal });
-    if (context.interrupted?.aborted === true) break;
+    if (context.interrupted?.aborted === true) {
+      const message =
+        "interrupted before everything was read: nothing is said, nothing was changed";
+      throw new MillraceError("START_ABORTED", message);
+    }
   }
   return { damage, unreadable, bytes };
 }
