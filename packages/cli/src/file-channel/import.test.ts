@@ -5,7 +5,7 @@ import { channelContext, tempDirectory } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { crc32 } from "node:zlib";
 import { silentLog } from "@millrace/core";
 import { runFileChannel } from "../commands/file-channel.ts";

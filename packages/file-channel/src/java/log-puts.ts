@@ -6,6 +6,8 @@ export const takenFlag = 1;
 export const placedFlag = 2;
 /** A transaction that did not end had taken it. */
 export const lentFlag = 4;
+/** By the checkpoint, an open transaction had taken it. */
+export const openTakeFlag = 8;
 
 /** The puts of one data file, five bytes each: where, and what became of them. */
 export class LogPuts {

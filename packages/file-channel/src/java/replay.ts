@@ -15,7 +15,7 @@ import type { FileSystem } from "@millrace/core";
 import type { Checkpoint } from "./checkpoint.ts";
 import { CommittedRuns } from "./committed-runs.ts";
 import type { JavaLog } from "./find-logs.ts";
-import { lentFlag, LogPuts, placedFlag, takenFlag } from "./log-puts.ts";
+import { lentFlag, LogPuts, openTakeFlag, placedFlag, takenFlag } from "./log-puts.ts";
 import { type Pointer, PointerList } from "./pointer-list.ts";
 import { commitType, putType, type RecordHead, rollbackType } from "./record.ts";
 import { type LogWalk, walkLog } from "./walk-log.ts";
@@ -208,7 +208,8 @@ class Replaying {
   /** First what was taken and not committed, then the queue, as Java does; returns what is gone. */
   #placeCheckpoint(waiting: PointerList): Pointer[] {
     const missing: Pointer[] = [];
-    const lists = (this.#checkpoint?.openTakes ?? []).map(({ pointers }) => sorted(pointers));
+    const lists = (this.#checkpoint?.openTakes ?? []).map(({ pointers }) => pointers);
+    this.#placeOpenTakes(waiting, lists);
     if (this.#checkpoint !== undefined) lists.push(this.#checkpoint.queue);
     const taken = this.#takenFromNowhere();
     for (const list of lists) {
@@ -224,6 +225,24 @@ class Replaying {
       }
     }
     return missing;
+  }
+
+  /** Java keeps what a transaction took as a set; the order of the commits is the one it had. */
+  #placeOpenTakes(waiting: PointerList, lists: readonly PointerList[]): void {
+    if (lists.length === 0) return;
+    for (const list of lists) {
+      for (let i = 0; i < list.length; i++) {
+        const puts = this.#puts[this.#indexOf.get(list.file(i)) ?? -1];
+        const put = puts?.find(list.offset(i)) ?? -1;
+        if (put >= 0) puts?.mark(put, openTakeFlag);
+      }
+    }
+    this.#runs.each((_order, file, first, count) => {
+      const puts = this.#puts[file] as LogPuts;
+      for (let put = first; put < first + count; put++) {
+        if (puts.is(put, openTakeFlag)) this.#place(waiting, file, put);
+      }
+    });
   }
 
   /** Events that are waiting and that a transaction without an end had taken. */
@@ -264,15 +283,4 @@ function putCount(transaction: OpenTransaction | undefined): number {
   const puts = transaction?.puts ?? [];
   for (let i = 2; i < puts.length; i += 3) count += puts[i] as number;
   return count;
-}
-
-/** Java keeps what a transaction took as a set, without its order. */
-function sorted(pointers: PointerList): PointerList {
-  const keys = Array.from({ length: pointers.length }, (_, index) => index);
-  keys.sort(
-    (a, b) => pointers.file(a) - pointers.file(b) || pointers.offset(a) - pointers.offset(b),
-  );
-  const list = new PointerList();
-  for (const key of keys) list.push(pointers.file(key), pointers.offset(key));
-  return list;
 }
