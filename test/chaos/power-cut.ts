@@ -11,7 +11,7 @@
  */
 import { tempDirectory } from "@millrace/testing";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { soakFileChannel } from "./file-channel-soak.ts";
@@ -33,23 +33,23 @@ test(`a file channel on ext4 whose power is cut ${cuts} times loses nothing it s
   run("truncate", "-s", "64M", image);
   run("mkfs.ext4", "-q", image);
   run("mount", "-o", "loop", image, mountPoint);
-  t.after(() => {
+  try {
+    await soakFileChannel(t, {
+      seed,
+      kills: cuts,
+      durationMs: 3_600_000,
+      directory: join(mountPoint, "data"),
+      async end(child) {
+        run("python3", "-c", shutDown, mountPoint);
+        child.signal("SIGKILL");
+        await child.exited();
+        run("umount", mountPoint);
+        run("mount", "-o", "loop", image, mountPoint);
+      },
+    });
+  } finally {
     run("umount", mountPoint);
-    rmSync(image);
-  });
-  await soakFileChannel(t, {
-    seed,
-    kills: cuts,
-    durationMs: 3_600_000,
-    directory: join(mountPoint, "data"),
-    async end(child) {
-      run("python3", "-c", shutDown, mountPoint);
-      child.signal("SIGKILL");
-      await child.exited();
-      run("umount", mountPoint);
-      run("mount", "-o", "loop", image, mountPoint);
-    },
-  });
+  }
 });
 
 function run(program: string, ...args: readonly string[]): void {
