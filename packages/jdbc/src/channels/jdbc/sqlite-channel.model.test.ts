@@ -17,7 +17,7 @@ import { sqliteChannel, type SqliteChannel } from "./sqlite-kit.test.ts";
 
 const never = new AbortController().signal;
 const one = process.env["SEED"];
-const seeds = one === undefined ? numbers(1, Number(process.env["SEEDS"] ?? 15)) : [Number(one)];
+const seeds = one === undefined ? numbers(1, Number(process.env["SEEDS"] ?? 6)) : [Number(one)];
 const actionsPerSeed = 120;
 
 interface Totals {

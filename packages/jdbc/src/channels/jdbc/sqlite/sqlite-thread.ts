@@ -20,7 +20,9 @@ export type StartThread = (hooks: SqliteThreadHooks) => SqliteThread;
 
 /** A thread of its own: an fdatasync of 5 ms would be 5 ms in which the agent answers nobody. */
 export const startWorker: StartThread = (hooks) => {
-  const worker = new Worker(workerUrl());
+  // Node 22 warns at each load that its SQLite is experimental.
+  const execArgv = [...process.execArgv, "--disable-warning=ExperimentalWarning"];
+  const worker = new Worker(workerUrl(), { execArgv });
   let reason = "it ended";
   let isEnding = false;
   worker.unref();
