@@ -11,8 +11,11 @@ export type KafkaVersion = "3.9.1" | "4.1.0";
 export interface ClusterOptions {
   readonly version?: KafkaVersion;
   readonly nodes?: 1 | 3;
-  /** Properties of every broker beside what it needs. */
-  readonly broker?: Readonly<Record<string, string>>;
+  /** A second listener with TLS and SASL, of one node only. */
+  readonly secure?: {
+    readonly port: number;
+    readonly properties: Readonly<Record<string, string>>;
+  };
 }
 
 export interface Broker {
@@ -67,7 +70,7 @@ const clusterId = "TWlsbHJhY2VUZXN0aW5nMQ";
 /** A running cluster; undefined where it cannot be had, and the test is then skipped with the reason. */
 export async function startCluster(
   test: TestContext,
-  { version = "3.9.1", nodes = 1, broker = {} }: ClusterOptions = {},
+  { version = "3.9.1", nodes = 1, secure }: ClusterOptions = {},
 ): Promise<Cluster | undefined> {
   const classPath = await findJars(test, {
     name: `kafka-${version}`,
@@ -85,7 +88,7 @@ export async function startCluster(
     })),
   );
   const brokers = await Promise.all(
-    ports.map((_, i) => createBroker(test, { classPath, folder, index: i, ports, extra: broker })),
+    ports.map((_, i) => createBroker(test, { classPath, folder, index: i, ports, secure })),
   );
   await Promise.all(brokers.map((one) => one.start()));
   return createCluster(test, brokers);
@@ -96,7 +99,7 @@ interface BrokerOptions {
   readonly folder: string;
   readonly index: number;
   readonly ports: readonly { readonly broker: number; readonly controller: number }[];
-  readonly extra: Readonly<Record<string, string>>;
+  readonly secure: ClusterOptions["secure"];
 }
 
 async function createBroker(test: TestContext, options: BrokerOptions): Promise<Broker> {
@@ -140,20 +143,25 @@ async function createBroker(test: TestContext, options: BrokerOptions): Promise<
 }
 
 function brokerConfig(
-  { folder, index, ports, extra }: BrokerOptions,
+  { folder, index, ports, secure }: BrokerOptions,
   own: { readonly broker: number; readonly controller: number },
 ): string {
   const replicas = String(ports.length);
+  const listeners = [
+    `PLAINTEXT://127.0.0.1:${own.broker}`,
+    ...(secure === undefined ? [] : [`SECURE://127.0.0.1:${secure.port}`]),
+  ];
   const properties: Record<string, string> = {
     "process.roles": "broker,controller",
     "node.id": String(index + 1),
     "controller.quorum.voters": ports
       .map(({ controller }, i) => `${i + 1}@127.0.0.1:${controller}`)
       .join(","),
-    listeners: `PLAINTEXT://127.0.0.1:${own.broker},CONTROLLER://127.0.0.1:${own.controller}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${own.broker}`,
+    listeners: [...listeners, `CONTROLLER://127.0.0.1:${own.controller}`].join(","),
+    "advertised.listeners": listeners.join(","),
+    "inter.broker.listener.name": "PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
     "log.dirs": join(folder, `data-${index}`),
     "default.replication.factor": replicas,
     "min.insync.replicas": ports.length > 1 ? "2" : "1",
@@ -168,7 +176,7 @@ function brokerConfig(
     // A dead broker is noticed soon.
     "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
-    ...extra,
+    ...secure?.properties,
   };
   return Object.entries(properties)
     .map(([key, value]) => `${key}=${value}\n`)

@@ -45,8 +45,6 @@ function storeOf(store: StoreProperties, keyPassword?: string) {
 function unfold(pem: string): string {
   return pem
     .replace(/\\n/g, "\n")
-    .replace(/-----(BEGIN|END) ([A-Z0-9 ]+)-----/g, (_, what: string, name: string) =>
-      what === "BEGIN" ? `\n-----BEGIN ${name}-----\n` : `\n-----END ${name}-----\n`,
-    )
+    .replace(/\s*(-----(?:BEGIN|END) [A-Z0-9 ]+-----)\s*/g, "\n$1\n")
     .trimStart();
 }
