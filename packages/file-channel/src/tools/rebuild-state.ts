@@ -128,6 +128,7 @@ async function readInto(
     const first = item.kind === "damage" ? item.first : item.record.head.sequence;
     // Behind it stands what recovery copied into the next one.
     if (first >= next.header.firstSequence && item.kind === "record") {
+      for (const range of item.discarded) state.discard(range);
       state.acknowledge(item.acknowledged);
       return;
     }

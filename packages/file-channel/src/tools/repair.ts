@@ -173,13 +173,15 @@ async function writeSnapshot(plan: RepairPlan, context: ToolContext): Promise<vo
 
 /** What the survey found, with what is lost settled, in the words of a start. */
 function recoveredBy(
-  { survey, identity, lost, lostCount }: RepairPlan,
+  { survey, identity, lost }: RepairPlan,
   found: readonly FoundFile[],
   handle: FileHandle,
 ): Recovered {
   const { state } = survey;
-  for (const { sequences } of lost) state.acknowledge(sequences);
-  state.discard(lostCount);
+  for (const { sequences } of lost) {
+    for (const range of sequences) state.discard(range);
+    state.acknowledge(sequences);
+  }
   const segments = survey.segments.map(({ segment }): Segment => {
     const known = state.segments.find((one) => one === segment) ?? segment;
     const directory = identity.indexOfPlace.get(known.directory) ?? 0;

@@ -2,6 +2,7 @@ import { EventBatch } from "@millrace/core";
 import { recordFlag, type RecordHead, recordHeadBytes, recordType } from "../format/record.ts";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
 import { decodeRanges, type SequenceRange } from "../format/snapshot.ts";
+import { discardedBy } from "../log/record-extensions.ts";
 import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
 import type { ByteRange } from "./tolerant-handle.ts";
 
@@ -9,8 +10,9 @@ import type { ByteRange } from "./tolerant-handle.ts";
 export interface SoundRecord {
   readonly kind: "record";
   readonly record: ReadRecord;
-  /** Of an acknowledgement. */
+  /** Of an acknowledgement; and what of it was not delivered. */
   readonly acknowledged: readonly SequenceRange[];
+  readonly discarded: readonly SequenceRange[];
 }
 
 /** Bytes that hold no sound record although some were written there: sequences `[first, end)`. */
@@ -74,10 +76,12 @@ function soundRecord(record: ReadRecord, sequence: number): SoundRecord | undefi
   if (head.sequence !== sequence) return undefined;
   if (head.type === recordType.ack) {
     const acknowledged = decodeRanges(body, head.count);
-    return acknowledged === undefined ? undefined : { kind: "record", record, acknowledged };
+    return acknowledged === undefined
+      ? undefined
+      : { kind: "record", record, acknowledged, discarded: discardedBy(record) };
   }
   if (head.type === recordType.put && !record.sealed && !holdsEvents(record)) return undefined;
-  return { kind: "record", record, acknowledged: [] };
+  return { kind: "record", record, acknowledged: [], discarded: [] };
 }
 
 function holdsEvents({ head, body }: ReadRecord): boolean {

@@ -107,6 +107,7 @@ export function applyTo(state: LogState, segment: Segment, item: Scanned): void 
   if (item.kind === "damage") state.put(segment, item.end - item.first);
   else {
     state.put(segment, eventsOf(item.record.head));
+    for (const range of item.discarded) state.discard(range);
     state.acknowledge(item.acknowledged);
   }
 }
