@@ -2,8 +2,8 @@ import type { ExitCode } from "../exit-code.ts";
 import { createJceksKeyProvider, type JavaChannel, openJavaChannel } from "@millrace/file-channel";
 import { join } from "node:path";
 import { openPositionFile, type PositionFile } from "./import-position.ts";
-import { createStepProgress } from "./import-progress.ts";
 import { openTarget, type OpenTarget } from "./import-target.ts";
+import { createProgressBar, type ProgressBar } from "./progress.ts";
 import { type ImportWords, parseImportWords } from "./import-words.ts";
 import { type SubCommand, type Surroundings, toolExitCode, UsageError } from "./sub-command.ts";
 
@@ -44,9 +44,8 @@ export const importCommand: SubCommand = {
     const { output } = around;
     const java = await openJava(words, around);
     for (const note of java.notes) output.err(note);
-    const many = words.dataDirs.length === 1 ? "" : "s";
     output.out(
-      `${java.events} events are waiting in the Java channel of director${many === "" ? "y" : "ies"} ${words.dataDirs.join(", ")}`,
+      `${java.events} events are waiting in the Java channel in ${words.dataDirs.join(", ")}`,
     );
     return words.target === undefined
       ? await dryRun(java, words, around)
@@ -56,17 +55,17 @@ export const importCommand: SubCommand = {
 
 async function openJava(words: ImportWords, around: Surroundings): Promise<JavaChannel> {
   const { files, clock } = around.runtime;
-  const progress = createStepProgress(clock, around.screen, "looked at bytes");
+  const bar = createProgressBar(clock, around.screen);
   try {
     return await openJavaChannel(files, {
       dataDirs: words.dataDirs,
       checkpointDir: words.checkpointDir,
       keys: keysOf(words, around),
       goOn: words.yes,
-      progress: (bytes, total) => progress.at(bytes, total),
+      progress: (bytes, bytesTotal) => bar.update({ what: "replayed", bytes, bytesTotal }),
     });
   } finally {
-    progress.finish();
+    bar.clear();
   }
 }
 
@@ -88,7 +87,7 @@ async function dryRun(
   around: Surroundings,
 ): Promise<ExitCode> {
   const tally = new Tally(java, around);
-  const progress = createStepProgress(around.runtime.clock, around.screen, "read");
+  const bar = createProgressBar(around.runtime.clock, around.screen);
   let bytes = 0;
   try {
     const limits = { eventsMax: words.batchSize, bytesMax: batchBytesMax };
@@ -96,10 +95,10 @@ async function dryRun(
       if (around.interrupted.aborted) return around.interrupted.reason as ExitCode;
       tally.add(read);
       bytes += read.batch.byteLength;
-      progress.at(read.end, java.events);
+      show(bar, "read", java, read.end);
     }
   } finally {
-    progress.finish();
+    bar.clear();
   }
   around.output.out(
     `${tally.put} events of ${bytes} bytes can be imported${tally.said()}; nothing was written`,
@@ -150,7 +149,7 @@ async function moveEvents(
   const { position = 0, put = 0 } = file.left ?? {};
   if (position > 0) output.out(`going on behind ${position} events that were imported before`);
   const tally = new Tally(java, around, put);
-  const progress = createStepProgress(around.runtime.clock, around.screen, "imported");
+  const bar = createProgressBar(around.runtime.clock, around.screen);
   let reached = position;
   try {
     const limits = { eventsMax: words.batchSize, bytesMax: batchBytesMax };
@@ -163,10 +162,10 @@ async function moveEvents(
       tally.add(read);
       reached = read.end;
       await file.write({ position: reached, put: tally.put, done: false });
-      progress.at(reached, java.events);
+      show(bar, "imported", java, reached);
     }
   } finally {
-    progress.finish();
+    bar.clear();
   }
   await file.write({ position: reached, put: tally.put, done: true });
   output.out(`imported ${tally.put} events${tally.said()}`);
@@ -174,6 +173,14 @@ async function moveEvents(
     output.out(configurationFor(words.target.dataDirs, target.size ?? 0, words.target.activeKey));
   }
   return tally.exitCode();
+}
+
+/** The events that are waiting lie scattered, so their share of the files' bytes is as good as any. */
+function show(bar: ProgressBar, what: string, { events, bytes }: JavaChannel, done: number): void {
+  bar.update(
+    { what, bytes: Math.round((bytes * done) / events), bytesTotal: bytes },
+    `${done} of ${events} events`,
+  );
 }
 
 /** What was read, and what could not be. */

@@ -25,6 +25,8 @@ export interface JavaChannelOptions {
 export interface JavaChannel {
   /** Events to deliver. Those that turn out to be unreadable are among them. */
   readonly events: number;
+  /** Of all data files. */
+  readonly bytes: number;
   /** The same for the same channel as long as no agent runs on it. */
   readonly fingerprint: string;
   /** Whether any of its data files is. */
@@ -69,6 +71,7 @@ export async function openJavaChannel(
   }
   return {
     events: replay.waiting.length,
+    bytes: bytesTotal,
     fingerprint: fingerprintOf(replay),
     encrypted: logs.some(({ cipher }) => cipher !== undefined),
     notes,
