@@ -25,10 +25,10 @@ export async function rotHistory(seed: number, totals: Totals): Promise<void> {
       await world.stop();
     });
     if (crashed !== undefined) world.crash(fates[random.integer(fates.length)]);
-    await closeInOrder(world, where, totals);
+    const discarded = await closeInOrder(world, where, totals);
     rotSector(world, random);
     totals.damages++;
-    await startDamaged(world, random, where, totals);
+    await startDamaged(world, random, where, totals, discarded);
     rotateKeys(world, random);
   }
   totals.starts++;
@@ -37,12 +37,21 @@ export async function rotHistory(seed: number, totals: Totals): Promise<void> {
   addCounts(world, totals);
 }
 
-/** So that everything is proven by the mark of a close, and every event's sequence is known. */
-async function closeInOrder(world: CrashWorld, where: string, totals: Totals): Promise<void> {
+/**
+ * So that everything is proven by the mark of a close, and every event's sequence is known. Returns
+ * the events counted as lost so far.
+ */
+async function closeInOrder(world: CrashWorld, where: string, totals: Totals): Promise<number> {
   totals.starts++;
   await world.open();
   await world.judge(`${where}, before the damage`);
   await world.stop();
+  return discardedOf(world);
+}
+
+function discardedOf({ metrics }: CrashWorld): number {
+  const reason = { reason: "corrupt_record", intended: "false" };
+  return metrics?.value("millrace_events_discarded_total", reason) ?? 0;
 }
 
 /** Zeroes a sector, flips a bit of it, or puts there what stands somewhere else. */
@@ -70,6 +79,7 @@ async function startDamaged(
   random: Random,
   where: string,
   totals: Totals,
+  discardedBefore: number,
 ): Promise<void> {
   totals.starts++;
   try {
@@ -81,7 +91,7 @@ async function startDamaged(
   }
   const { present, takes, error } = await world.takeAll(where);
   if (error === undefined) {
-    judgeQuarantine(world, present, where, totals);
+    judgeQuarantine(world, present, where, totals, discardedOf(world) - discardedBefore);
     for (const take of takes) await take.rollback();
     return world.stop(false);
   }
@@ -104,9 +114,8 @@ function judgeQuarantine(
   present: readonly number[],
   where: string,
   totals: Totals,
+  counted: number,
 ): void {
-  const reason = { reason: "corrupt_record", intended: "false" };
-  const counted = world.metrics?.value("millrace_events_discarded_total", reason) ?? 0;
   const found = new Set(present);
   const missing = [...world.model.held].filter((id) => !found.has(id));
   if (world.options.onCorruption === "stop") assert.deepEqual(missing, [], `${where}: in silence`);
