@@ -63,7 +63,10 @@ async function createStore(options: Options, context: ChannelContext): Promise<E
       : expandHome(database.path, home);
   if (database.path === undefined) await warnOfDerby(join(dirname(path), "db"), context);
   return createSqliteStore(
-    { path, channel: context.name, createsSchema, modules: sqliteModules, pagesMax: 0 },
+    {
+      ...{ path, channel: context.name, createsSchema, modules: sqliteModules, pagesMax: 0 },
+      minimumFreeBytes: options.minimumRequiredSpaceBytes,
+    },
     context.runtime.files,
   );
 }

@@ -74,6 +74,12 @@ export const options = {
     "Stored events kept in memory beside the database; more is read back when it is taken.",
     { default: 16_777_216, min: 0, unit: "bytes" },
   ),
+  minimumRequiredSpaceBytes: integer(
+    "minimumRequiredSpace",
+    "Free space that puts leave on the SQLite file's disk. SQLite needs some to delete what is " +
+      "delivered: without it a full disk would not drain.",
+    { default: 67_108_864, min: 0, unit: "bytes" },
+  ),
   deprecated: prefixed(
     "org.apache.flume.channel.jdbc",
     "Flume's old form of its keys above; the short form wins.",

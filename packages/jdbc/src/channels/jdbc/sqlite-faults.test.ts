@@ -145,6 +145,27 @@ test("a file that cannot grow is DISK_FULL to puts, while takes go on and make r
   await made.channel.stop(never);
 });
 
+test("below minimumRequiredSpace puts are DISK_FULL, and delivered rows still go", async (t) => {
+  let free = 10_000;
+  const made = await started(await tempDirectory(t), {
+    settings: { minimumFreeBytes: 5000 },
+    files: { freeBytes: async () => free },
+  });
+  await put(made, numberedBatch(1, 10));
+  free = 5010;
+  await assert.rejects(put(made, numberedBatch(11, 20)), {
+    code: "DISK_FULL",
+    message: /5010 bytes are free for .*5000 alone/,
+  });
+  assert.deepEqual(await takeNumbers(made, 10), numbers(1, 10));
+  await assert.rejects(put(made, numberedBatch(11, 20)), { code: "DISK_FULL" });
+  await waitFor("the delivered rows to go", () => gauge(made) === 0);
+  free = 10_000;
+  await put(made, numberedBatch(11, 20));
+  assert.equal(made.channel.size, 10);
+  await made.channel.stop(never);
+});
+
 test("a damaged file is refused as CHANNEL_CORRUPT or CHANNEL_FORMAT and left as it is", async (t) => {
   const directory = await tempDirectory(t);
   const made = await started(directory);

@@ -25,7 +25,7 @@ const program = `
   import { createSqliteStore } from ${JSON.stringify(join(folder, "sqlite/sqlite-store.ts"))};
   import { sqliteModules } from ${JSON.stringify(join(folder, "sqlite/sqlite-driver.ts"))};
   const [path, first] = process.argv.slice(-2);
-  const settings = { path, channel: "c1", createsSchema: true, modules: sqliteModules, pagesMax: 0 };
+  const settings = { path, channel: "c1", createsSchema: true, modules: sqliteModules, pagesMax: 0, minimumFreeBytes: 0 };
   const limits = { capacity: Infinity, transactionCapacity: 100, keepAliveMs: 0, memoryBytes: 2000, ackMs: 5, openWaitMs: 5000 };
   const channel = createJdbcChannel(limits, createSqliteStore(settings, systemRuntime.files), channelContext());
   await channel.start(new AbortController().signal);

@@ -3,6 +3,7 @@ import {
   type Channel,
   type ChannelCounters,
   createChannelCounters,
+  type FileSystem,
   systemRuntime,
 } from "@millrace/core";
 import {
@@ -36,6 +37,7 @@ export interface SqliteChannel {
 
 export interface Given extends Partial<JdbcChannelOptions> {
   readonly settings?: Partial<SqliteSettings>;
+  readonly files?: Partial<FileSystem>;
   /** In a real thread of its own, which costs half a second to start from source. */
   readonly threaded?: true;
   /** Put around the store, to make it fail. */
@@ -64,12 +66,13 @@ export function sqliteChannel(directory: string, given: Given = {}): SqliteChann
     createsSchema: true,
     modules: sqliteModules,
     pagesMax: 0,
+    minimumFreeBytes: 0,
     ...given.settings,
   };
   const thread = inProcess();
   const store = createSqliteStore(
     settings,
-    runtime.files,
+    { ...runtime.files, ...given.files },
     given.threaded === true ? startWorker : thread.start,
   );
   const channel = createJdbcChannel({ ...limits, ...given }, given.wrap?.(store) ?? store, context);

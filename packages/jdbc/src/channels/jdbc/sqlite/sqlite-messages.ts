@@ -28,6 +28,8 @@ export interface SqliteSettings {
   readonly createsSchema: boolean;
   /** Libraries to try. */
   readonly modules: readonly string[];
+  /** Free bytes that puts leave on the disk. */
+  readonly minimumFreeBytes: number;
   /** The file's size is bounded by so many pages; 0 for no bound of ours. */
   readonly pagesMax: number;
 }

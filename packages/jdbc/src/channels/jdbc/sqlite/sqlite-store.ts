@@ -66,6 +66,7 @@ class SqliteStore implements EventStore {
       await this.#ask({ kind: "write", change: { removed, added, after } });
       return;
     }
+    await this.#demandRoom(added.batch.byteLength);
     const { firstSequence, putTimeMs, batch } = added;
     const packed = packEvents(batch);
     const change: PackedChange = {
@@ -74,6 +75,22 @@ class SqliteStore implements EventStore {
       after,
     };
     await this.#ask({ kind: "write", change }, [packed.slab.buffer, packed.offsets.buffer]);
+  }
+
+  /**
+   * SQLite writes deletions, too, behind its log, and moves that into the file later: on a disk that is
+   * full to the last byte nothing could ever be deleted.
+   */
+  async #demandRoom(bytes: number): Promise<void> {
+    const { path, minimumFreeBytes } = this.#settings;
+    if (minimumFreeBytes === 0) return;
+    const free = await this.#files.freeBytes(dirname(path));
+    if (free - bytes >= minimumFreeBytes) return;
+    throw new MillraceError(
+      "DISK_FULL",
+      `${free} bytes are free for ${path}, and puts leave ${minimumFreeBytes} alone (minimumRequiredSpace)`,
+      { context: { free, bytes, minimumFreeBytes } },
+    );
   }
 
   async read(request: ReadRequest): Promise<readonly StoredEvents[]> {
