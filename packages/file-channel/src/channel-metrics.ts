@@ -13,6 +13,8 @@ export interface FileChannelGauges extends ChannelGauges {
 }
 
 export interface ChannelMetrics {
+  /** These go on over restarts: totals since the channel was made. */
+  readonly put: Counter;
   readonly taken: Counter;
   readonly corruptDiscarded: Counter;
   readonly syncSeconds: Histogram;
@@ -36,6 +38,10 @@ export function declareMetrics(metrics: Metrics, gauges: FileChannelGauges): Cha
   const errors = (kind: ErrorKind): Counter =>
     metrics.counter("millrace_file_channel_errors_total", "Errors of the disk, by kind.", { kind });
   return {
+    put: metrics.counter(
+      "millrace_file_channel_put_events_total",
+      "Events put since the channel was made, over all restarts.",
+    ),
     taken: declareChannelMetrics(metrics, gauges),
     corruptDiscarded: declareDiscard(metrics, "corrupt_record", false),
     syncSeconds: metrics.histogram("millrace_file_channel_sync_seconds", "Time of an fdatasync."),

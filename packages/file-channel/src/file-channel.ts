@@ -220,7 +220,9 @@ class DurableChannel implements FileChannel {
         },
       },
     );
+    this.#metrics.put.value = state.putTotal;
     this.#metrics.taken.value = state.takenTotal;
+    this.#metrics.corruptDiscarded.value = state.discardedTotal;
     this.#size = state.held;
     const above = new SequenceSet(state.acknowledged.ranges);
     let roomBytes = 0;
@@ -238,6 +240,7 @@ class DurableChannel implements FileChannel {
       onCorruption: this.#options.onCorruption,
       lost: (first, end, unsettled, error) => this.#lost(first, end, unsettled, error),
     });
+    await this.#reader.peek();
     this.#phase = "open";
     if (this.#size > 0) log.info(`${this.#size} events are waiting in ${this.name}`);
     this.#refill();
@@ -262,6 +265,7 @@ class DurableChannel implements FileChannel {
     const { batch, run, sequence, putTimeMs, segment, offset, groupEnd } = put;
     this.#size += batch.length;
     this.#context.counters.EventPutSuccessCount += batch.length;
+    this.#metrics.put.value += batch.length;
     const roomBytes = roomBytesOf(batch.byteLength);
     this.#queue.append(
       { batch, run, sequence, roomBytes, putTimeMs },
@@ -321,7 +325,7 @@ class DurableChannel implements FileChannel {
     this.#errorCounts.take++;
     this.#size -= unsettled;
     this.#room.release(unsettled, 0);
-    this.#opened?.state.discard(unsettled);
+    this.#opened?.state.discard({ first, end });
     this.#writer?.acknowledge(first, end);
   }
 
@@ -396,7 +400,8 @@ class DurableChannel implements FileChannel {
   }
 
   #oldestAgeSeconds(): number {
-    let oldest = this.#queue.first?.putTimeMs ?? Infinity;
+    const { first, firstStretch } = this.#queue;
+    let oldest = first?.putTimeMs ?? firstStretch?.putTimeMs ?? Infinity;
     for (const pieces of this.#lent) oldest = Math.min(oldest, pieces[0]?.putTimeMs ?? Infinity);
     const now = this.#context.runtime.clock.now();
     return oldest === Infinity ? 0 : Math.max(0, (now - oldest) / 1000);

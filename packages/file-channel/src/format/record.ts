@@ -18,7 +18,8 @@
  *   PUT 1       seq of the first event, events (0 is legal); body: Avro events back to back;
  *               ext: PUT_TIME ms since 1970, RUN where it was copied from another run's segment,
  *               SEAL in an encrypted segment (`sealed-body.ts`)
- *   ACK 2       next sequence, ranges; body: ranges
+ *   ACK 2       next sequence, ranges; body: ranges; ext: DISCARDED, those of them that were not
+ *               delivered, as ranges
  *   SNAPSHOT 3  next sequence, ranges; body: `snapshot.ts`
  *   MARK 4      next sequence, 0; no body: proves the group before it; `clean`: closed in order
  *
@@ -32,7 +33,14 @@ import { type Tlv, tlvBytes, writeTlvs } from "./tlv.ts";
 export const recordHeadBytes = 40;
 export const recordType = { put: 1, ack: 2, snapshot: 3, mark: 4 } as const;
 export const recordFlag = { optional: 1, last: 2, clean: 4 } as const;
-export const extType = { putTime: 1, run: 2, seal: 3, origin: 0x8003, covers: 0x8004 } as const;
+export const extType = {
+  putTime: 1,
+  run: 2,
+  seal: 3,
+  origin: 0x8003,
+  covers: 0x8004,
+  discarded: 0x8005,
+} as const;
 
 export interface RecordHead {
   readonly bodyCrc: number;

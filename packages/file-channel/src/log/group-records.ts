@@ -1,17 +1,19 @@
 import type { EventBatch } from "@millrace/core";
 import { writeU64 } from "../format/bytes.ts";
 import { extType, type NewRecord, recordType } from "../format/record.ts";
+import type { Tlv } from "../format/tlv.ts";
 import { encodeRanges, type SequenceRange } from "../format/snapshot.ts";
 
 /**
  * The records of one group: each put one record over the batch's own slabs, then one ACK for all
- * that was settled. A group without either is a mark, and one with `markFlags` ends with one.
+ * that was settled; `discarded` of it without having been delivered. A group without either is a mark, and one with `markFlags` ends with one.
  */
 export function groupRecords(
   puts: readonly { readonly batch: EventBatch; readonly putTimeMs: number }[],
   acks: readonly SequenceRange[],
   nextSequence: number,
   markFlags: number,
+  discarded: readonly SequenceRange[] = [],
 ): { records: NewRecord[]; sequences: number[] } {
   const records: NewRecord[] = [];
   const sequences: number[] = [];
@@ -31,12 +33,18 @@ export function groupRecords(
   const plain = { flags: 0, sequence: next, ext: [] };
   if (acks.length > 0) {
     const body = [encodeRanges(acks)];
-    records.push({ ...plain, type: recordType.ack, count: acks.length, body });
+    const ext = discarded.length === 0 ? [] : [discardedTlv(discarded)];
+    records.push({ ...plain, type: recordType.ack, count: acks.length, ext, body });
   }
   if (records.length === 0 || markFlags !== 0) {
     records.push({ ...plain, type: recordType.mark, flags: markFlags, count: 0, body: [] });
   }
   return { records, sequences };
+}
+
+/** An extension has 64 KiB; what does not fit counts as delivered after the next start. */
+function discardedTlv(ranges: readonly SequenceRange[]): Tlv {
+  return { type: extType.discarded, value: encodeRanges(ranges.slice(0, 4000)) };
 }
 
 function u64(value: number): Buffer {

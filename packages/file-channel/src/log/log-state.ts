@@ -10,6 +10,7 @@ export class LogState {
   nextSequence: number;
   lowest: number;
   readonly acknowledged: SequenceSet;
+  readonly #discarded = new SequenceSet();
   putTotal: number;
   takenTotal: number;
   discardedTotal: number;
@@ -41,7 +42,9 @@ export class LogState {
   acknowledge(ranges: readonly SequenceRange[]): void {
     for (const { first, end } of ranges) {
       for (const missing of this.acknowledged.missingIn(Math.max(first, this.lowest), end)) {
-        this.takenTotal += missing.end - missing.first;
+        const discarded = this.#discarded.countIn(missing.first, missing.end);
+        this.discardedTotal += discarded;
+        this.takenTotal += missing.end - missing.first - discarded;
         this.#countDown(missing);
       }
       this.acknowledged.add(Math.max(first, this.lowest), end);
@@ -50,13 +53,25 @@ export class LogState {
     if (front !== undefined && front.first <= this.lowest) {
       this.lowest = front.end;
       this.acknowledged.dropBelow(this.lowest);
+      this.#discarded.dropBelow(this.lowest);
     }
   }
 
-  /** Events that are to be acknowledged without having been delivered. */
-  discard(count: number): void {
-    this.discardedTotal += count;
-    this.takenTotal -= count;
+  /** When these are acknowledged, they have not been delivered. */
+  discard({ first, end }: SequenceRange): void {
+    this.#discarded.add(first, end);
+  }
+
+  /** What of these ranges was not delivered. */
+  discardedIn(ranges: readonly SequenceRange[]): SequenceRange[] {
+    return ranges.flatMap((range) =>
+      this.#discarded.ranges
+        .map(({ first, end }) => ({
+          first: Math.max(first, range.first),
+          end: Math.min(end, range.end),
+        }))
+        .filter(({ first, end }) => first < end),
+    );
   }
 
   snapshot(): Snapshot {

@@ -260,7 +260,9 @@ export class LogWriter {
   /** One group of puts, acknowledgements, or a mark. What could not be written stays as it was. */
   async #writeGroup(puts: readonly WaitingPut[], markFlags: number): Promise<void> {
     const acks = this.#acks.takeAll();
-    const { records, sequences } = groupRecords(puts, acks, this.#state.nextSequence, markFlags);
+    const discarded = this.#state.discardedIn(acks);
+    const next = this.#state.nextSequence;
+    const { records, sequences } = groupRecords(puts, acks, next, markFlags, discarded);
     let placed: Placed;
     try {
       // Where syncs were left out: what is written behind this one proves all before it.

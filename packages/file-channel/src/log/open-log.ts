@@ -7,7 +7,7 @@ import {
   type Random,
   writeFully,
 } from "@millrace/core";
-import { decodeRanges } from "../format/snapshot.ts";
+import { decodeRanges, encodeRanges } from "../format/snapshot.ts";
 import { extType, type NewRecord, recordFlag, recordType } from "../format/record.ts";
 import {
   formatOf,
@@ -23,7 +23,7 @@ import { ActiveSegment, type OpenedSegment } from "./active-segment.ts";
 import { confirmIdentity, type Identity, leaveDirectories } from "./identity.ts";
 import { LogState } from "./log-state.ts";
 import { openRecords } from "./open-records.ts";
-import { extValue, runOf } from "./record-extensions.ts";
+import { discardedBy, extValue, runOf } from "./record-extensions.ts";
 import { readFully } from "./read-fully.ts";
 import { findSegments, type Recovered, recover } from "./recovery.ts";
 import { type Segment, segmentPath } from "./segment.ts";
@@ -198,6 +198,9 @@ class Opener {
       if (copy.type === recordType.put) state.put(segment, copy.count);
       else {
         const body = Buffer.concat(copy.body);
+        for (const { value } of copy.ext.filter(({ type }) => type === extType.discarded)) {
+          for (const range of decodeRanges(value, value.length / 16) ?? []) state.discard(range);
+        }
         state.acknowledge(decodeRanges(body, copy.count) ?? []);
       }
     }
@@ -284,6 +287,10 @@ async function copyRecords(
     if (putTime !== undefined) ext.push({ type: extType.putTime, value: copyOf(putTime) });
     if (type === recordType.put) {
       ext.push({ type: extType.run, value: Buffer.from(runOf(record, header), "hex") });
+    }
+    const discarded = type === recordType.ack ? discardedBy(record) : [];
+    if (discarded.length > 0) {
+      ext.push({ type: extType.discarded, value: encodeRanges(discarded) });
     }
     const plain = flags & ~recordFlag.last;
     copies.push({ type, flags: plain, sequence, count, ext, body: [copyOf(record.body)] });

@@ -2,6 +2,7 @@ import { MillraceError } from "@millrace/core";
 import { recordFlag, type RecordHead, recordType } from "../format/record.ts";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
 import { decodeRanges } from "../format/snapshot.ts";
+import { discardedBy } from "./record-extensions.ts";
 import type { LogState } from "./log-state.ts";
 import type { ReadRecord, RecordReader } from "./record-reader.ts";
 import type { Segment } from "./segment.ts";
@@ -80,7 +81,12 @@ export class SegmentWalk {
       const ranges = decodeRanges(record.body, head.count);
       this.#expect(head, offset);
       if (ranges === undefined) throw corruptAt(this.#path, offset, head.sequence, undefined);
-      this.#group.push({ offset, apply: () => state.acknowledge(ranges) });
+      const discarded = discardedBy(record);
+      const apply = (): void => {
+        for (const range of discarded) state.discard(range);
+        state.acknowledge(ranges);
+      };
+      this.#group.push({ offset, apply });
     } else if (head.type === recordType.mark) {
       this.#expect(head, offset);
     } else if (offset !== segmentHeaderBytes && (head.flags & recordFlag.optional) === 0) {

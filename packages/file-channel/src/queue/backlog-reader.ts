@@ -63,6 +63,32 @@ export class BacklogReader {
     }
   }
 
+  /**
+   * Looks at the beginning of the first stretch, so that its age is known before anything is taken.
+   * What does not verify is left for the first take to find.
+   */
+  async peek(): Promise<void> {
+    const stretch = this.#parts.queue.firstStretch;
+    if (stretch === undefined) return;
+    const until = Math.min(stretch.end, stretch.offset + windowBytes);
+    try {
+      const records = await this.#open(stretch);
+      for (let offset = stretch.offset; offset < until;) {
+        const record = await records.read(offset);
+        if (record === undefined) return;
+        const { type, sequence, count } = record.head;
+        const putTime = extValue(record, extType.putTime);
+        if (type === recordType.put && putTime !== undefined) {
+          stretch.putTimeMs = readU64(putTime, 0);
+          if (this.#unsettled(sequence, sequence + count).length > 0) return;
+        }
+        offset = record.end;
+      }
+    } catch {
+      // A disk that does not answer: the take says so.
+    }
+  }
+
   async #readOne(stretch: Stretch): Promise<void> {
     const records = await this.#open(stretch);
     let record: ReadRecord | undefined;

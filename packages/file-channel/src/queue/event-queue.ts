@@ -15,6 +15,8 @@ export interface Stretch {
   endSequence: number;
   /** Not settled, as far as known before reading. */
   events: number;
+  /** Put time of its first event, or of one shortly before; undefined while it is not known. */
+  putTimeMs?: number | undefined;
   roomBytes: number;
 }
 
@@ -184,7 +186,10 @@ export class EventQueue {
     this.#tail = { piece, from: start };
   }
 
-  #spill({ batch, sequence, roomBytes }: StoredEvents, { segment, offset, end }: Place): void {
+  #spill(
+    { batch, sequence, roomBytes, putTimeMs }: StoredEvents,
+    { segment, offset, end }: Place,
+  ): void {
     const last = this.#stretches.at(-1);
     if (last !== undefined && last.segment === segment) {
       last.end = end;
@@ -201,6 +206,7 @@ export class EventQueue {
       endSequence: sequence + batch.length,
       events: batch.length,
       roomBytes,
+      putTimeMs,
     });
   }
 
