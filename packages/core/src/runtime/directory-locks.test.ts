@@ -96,3 +96,15 @@ async function holdInChild(directory: string, context: TestContext): Promise<Chi
   assert.equal(said.toString().trim(), "held");
   return child;
 }
+
+test("whether a directory is held can be seen without taking part", async (context) => {
+  const directory = await tempDirectory(context);
+  await leaveStale(directory, 1);
+  const before = await readdir(directory);
+  assert.equal(await socketLocks.isHeld?.(directory), false);
+  assert.deepEqual(await readdir(directory), before, "looking removes nothing");
+  const lock = await socketLocks.acquire(directory);
+  assert.equal(await socketLocks.isHeld?.(directory), true);
+  await lock?.release();
+  assert.equal(await socketLocks.isHeld?.(directory), false);
+});

@@ -3,6 +3,7 @@ import { extType, recordType } from "../format/record.ts";
 import type { SequenceRange } from "../format/snapshot.ts";
 import { openRecords } from "../log/open-records.ts";
 import { extValue } from "../log/record-extensions.ts";
+import { currentClaims } from "./repair-identity.ts";
 import { refreshed } from "./in-use.ts";
 import { scanSegment } from "./scan-segment.ts";
 import { withFile } from "./segment-files.ts";
@@ -79,7 +80,9 @@ async function statsOf(
     const freeBytes = isPresent ? await files.freeBytes(path) : 0;
     directories.push({ path, index: claim?.index, spares: spares.length, freeBytes });
   }
-  const unclaimed = survey.directories.some(({ claim }) => claim === undefined);
+  const unclaimed =
+    currentClaims(survey.directories).free.length > 0 ||
+    survey.directories.some(({ claim, isPresent }) => isPresent && claim === undefined);
   return {
     channel: survey.channel,
     directories,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
 import type { SequenceRange } from "../format/snapshot.ts";
 import { identityFile } from "../log/claim.ts";
+import { currentClaims } from "./repair-identity.ts";
 import { refreshed } from "./in-use.ts";
 import { readSetAside, type SetAsideRange } from "./set-aside.ts";
 import type { DamagedRange } from "./scan-segment.ts";
@@ -241,8 +242,10 @@ function placeOf({ directories }: Survey, index: number): string {
 
 function identityFindings({ directories }: Survey): Finding[] {
   const findings: Finding[] = [];
+  const { count, free } = currentClaims(directories);
   for (const { path, isPresent, claimProblem } of directories) {
-    if (claimProblem === undefined) continue;
+    // Beside all the channel has, one that is empty is new: the next start adds it.
+    if (claimProblem === undefined || (!isPresent && free.length === 0)) continue;
     const why = isPresent
       ? claimProblem
       : `${path} holds nothing of the channel (${claimProblem}); is its disk mounted?`;
@@ -250,8 +253,6 @@ function identityFindings({ directories }: Survey): Finding[] {
     const where = isPresent ? join(path, identityFile) : path;
     findings.push({ kind, isDamage: true, path: where, says: why });
   }
-  const claims = directories.flatMap(({ claim }) => (claim === undefined ? [] : [claim]));
-  const count = Math.max(0, ...claims.map((claim) => claim.count));
   if (count > directories.length) {
     const path = directories[0]?.path ?? "";
     const says = `the channel has ${count} directories and only ${directories.length} were given; name all of them`;
