@@ -166,6 +166,25 @@ test("below minimumRequiredSpace puts are DISK_FULL, and delivered rows still go
   await made.channel.stop(never);
 });
 
+test("below minimumRequiredSpace puts go on where the file has vacant pages of its own", async (t) => {
+  let free = 1_000_000;
+  const made = await started(await tempDirectory(t), {
+    settings: { minimumFreeBytes: 100_000 },
+    files: { freeBytes: async () => free },
+  });
+  await put(made, EventBatch.fromEvents([{ body: Buffer.alloc(60_000) }]));
+  free = 90_000;
+  await assert.rejects(put(made, numberedBatch(1, 10)), { code: "DISK_FULL" });
+  await (await within("a take", made.channel.beginTake(1))).commit();
+  await assert.rejects(put(made, numberedBatch(1, 10)), { code: "DISK_FULL" });
+  await waitFor("the delivered row to go", () => gauge(made) === 0);
+  await put(made, numberedBatch(1, 10));
+  free = 40_000;
+  await assert.rejects(put(made, numberedBatch(11, 20)), { code: "DISK_FULL" });
+  assert.deepEqual(await takeNumbers(made, 10), numbers(1, 10));
+  await made.channel.stop(never);
+});
+
 test("a damaged file is refused as CHANNEL_CORRUPT or CHANNEL_FORMAT and left as it is", async (t) => {
   const directory = await tempDirectory(t);
   const made = await started(directory);

@@ -34,6 +34,8 @@ export interface SqliteDatabase {
   readonly state: StoreState;
   write(change: PackedChange): void;
   read(request: ReadRequest): PackedRows;
+  /** Bytes of the pages that hold nothing: the file does not shrink, it uses them again. */
+  vacantBytes(): number;
   close(): void;
 }
 
@@ -138,6 +140,8 @@ function createDatabase(connection: SqliteConnection, path: string): SqliteDatab
   const select = connection.prepare(
     "SELECT sequence, put_time, checksum, event FROM millrace_event WHERE sequence >= ? AND sequence < ? ORDER BY sequence LIMIT ?",
   );
+  const pageBytes = Number(pragma(connection, "page_size"));
+  const freePages = connection.prepare("PRAGMA freelist_count");
   const insertOne = insertOf(connection, 1);
   const insertMany = insertOf(connection, rowsPerInsert);
 
@@ -166,6 +170,8 @@ function createDatabase(connection: SqliteConnection, path: string): SqliteDatab
         throw problemOf(error, path, "read");
       }
     },
+    vacantBytes: () =>
+      Number((freePages.get() as Record<string, number>)["freelist_count"]) * pageBytes,
     close: () => void connection.close(),
   };
 }

@@ -12,6 +12,8 @@ export type SqliteRequest =
 export interface SqliteReply {
   readonly id: number;
   readonly state?: StoreState;
+  /** Of an opening and a change: bytes of the file's pages that hold nothing. */
+  readonly vacantBytes?: number;
   readonly rows?: PackedRows;
   readonly failure?: SqliteFailure;
 }

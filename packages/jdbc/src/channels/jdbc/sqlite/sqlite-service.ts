@@ -13,11 +13,11 @@ export function createSqliteService(): (request: SqliteRequest) => Promise<Sqlit
       case "open": {
         const { settings } = request;
         database = openSqlite(await library(settings.modules), settings);
-        return { id, state: database.state };
+        return { id, state: database.state, vacantBytes: database.vacantBytes() };
       }
       case "write":
         database?.write(request.change);
-        return { id };
+        return { id, vacantBytes: database?.vacantBytes() ?? 0 };
       case "read": {
         const rows = database?.read(request.request);
         return rows === undefined ? { id } : { id, rows };

@@ -40,6 +40,7 @@ class SqliteStore implements EventStore {
   readonly #startThread: StartThread;
   #thread: SqliteThread | undefined;
   #nextId = 1;
+  #vacantBytes = 0;
 
   constructor(settings: SqliteSettings, files: FileSystem, startThread: StartThread) {
     this.place = settings.path;
@@ -86,6 +87,8 @@ class SqliteStore implements EventStore {
     if (minimumFreeBytes === 0) return;
     const free = await this.#files.freeBytes(dirname(path));
     if (free - bytes >= minimumFreeBytes) return;
+    // What fits the file's vacant pages only passes through the log.
+    if (free - bytes >= minimumFreeBytes / 2 && bytes * 2 <= this.#vacantBytes) return;
     throw new MillraceError(
       "DISK_FULL",
       `${free} bytes are free for ${path}, and puts leave ${minimumFreeBytes} alone (minimumRequiredSpace)`,
@@ -134,6 +137,7 @@ class SqliteStore implements EventStore {
   }
 
   #answered(reply: SqliteReply): void {
+    this.#vacantBytes = reply.vacantBytes ?? this.#vacantBytes;
     const call = this.#calls.get(reply.id);
     this.#calls.delete(reply.id);
     // What waits for the disk keeps the process; an idle channel does not.
