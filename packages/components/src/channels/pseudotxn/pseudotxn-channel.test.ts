@@ -58,7 +58,10 @@ test("what a sink gives back is lost, counted and logged", async () => {
   assert.equal(channel.size, 7);
   await (await channel.beginTake(4)).commit([{ from: 1, to: 2 }]);
   assert.equal(lost("pseudotxn_channel_returned"), 6);
-  assert.match(context.log.lines[0]?.message ?? "", /^3 events that a sink gave back to c1 are lost/);
+  assert.match(
+    context.log.lines[0]?.message ?? "",
+    /^3 events that a sink gave back to c1 are lost/,
+  );
   assert.deepEqual(await take(channel, 10), [8, 9, 10]);
 });
 
