@@ -132,14 +132,16 @@ void test("the only broker killed and started again under puts and takes loses n
   assert.equal(sink.channel.trouble, undefined);
 });
 
-void test("three brokers killed one after another under puts and takes lose nothing", async (t) => {
+void test("two of three brokers killed one after another under puts and takes lose nothing", async (t) => {
   const cluster = await startCluster(t, { nodes: 3 });
   if (cluster === undefined) return;
   await cluster.createTopic("three", 3);
   const source = await startChannel(t, propertiesOn(cluster, "three"));
   const sink = await startChannel(t, propertiesOn(cluster, "three"));
   const traffic = runTraffic(source.channel, sink.channel);
-  for (const broker of cluster.brokers) {
+  for (const broker of cluster.brokers.slice(1)) {
+    const startMs = performance.now();
+    const seconds = (): string => ((performance.now() - startMs) / 1000).toFixed(1);
     const before = { put: traffic.acknowledged(), taken: traffic.taken().length };
     await waitFor("traffic", () => traffic.taken().length > before.taken + 200, 60_000);
     await broker.kill();
@@ -149,8 +151,12 @@ void test("three brokers killed one after another under puts and takes lose noth
       () => traffic.acknowledged() > dead.put + 100 && traffic.taken().length > dead.taken + 100,
       60_000,
     );
+    const without = seconds();
     await broker.start();
     await cluster.inSync("three", 3);
+    t.diagnostic(
+      `puts and takes went on after ${without} s, all were in sync after ${seconds()} s`,
+    );
   }
   await judge(t, traffic, cluster, "three");
 });

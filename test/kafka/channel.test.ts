@@ -39,7 +39,7 @@ const eventsOf = (...events: { key?: string; partition?: string; body: string }[
     })),
   );
 
-/** What every version of the broker is asked. */
+/** What a broker is asked. */
 const cases: Readonly<Record<string, Case>> = {
   "events come out in order, and their offsets are committed (T819)": async (t, cluster) => {
     const { topic, group, properties } = await topicOf(cluster, "order");
@@ -257,11 +257,15 @@ const cases: Readonly<Record<string, Case>> = {
   },
 };
 
+/** Of the newer line what its protocol could change; the rest is ours. */
+const newer = /^(events come out|headers name|a topic that|what was rolled|aborted)/;
+
 for (const version of ["3.9.1", "4.1.0"] as const satisfies readonly KafkaVersion[]) {
   void test(`the Kafka channel on Apache Kafka ${version}`, async (t) => {
     const cluster = await startCluster(t, { version });
     if (cluster === undefined) return;
     for (const [title, run] of Object.entries(cases)) {
+      if (version !== "3.9.1" && !newer.test(title)) continue;
       await t.test(title, (inner) => run(inner, cluster));
     }
   });

@@ -59,6 +59,7 @@ const makeKafkajsClient: MakeKafkaClient = async (settings, context) => {
 };
 
 const connectRetryMs = 2_000;
+const closeGraceMs = 2_000;
 
 interface Sides {
   readonly producer: KafkaProducer;
@@ -186,7 +187,13 @@ class EventsInKafka implements Channel {
     await Promise.all([sides.puts.stop(deadline), sides.takes.stop(deadline)]);
     this.#sides = undefined;
     this.#connectTrouble = undefined;
-    await sides.producer.close();
+    // A broker that is gone may leave its connection to close in doubt for long.
+    const { clock } = this.#context.runtime;
+    const closed = new AbortController();
+    await Promise.race([
+      sides.producer.close().finally(() => closed.abort()),
+      sleep(clock, closeGraceMs, closed.signal),
+    ]);
   }
 
   #sum(of: (queue: PartitionQueue) => number): number {
