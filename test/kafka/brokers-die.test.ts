@@ -35,6 +35,8 @@ function runTraffic(source: Channel, sink: Channel): Traffic {
     for (let round = 0; taking; round++) {
       const take = await sink.beginTake(50);
       const came = numbersOf(take.batch);
+      // A channel that was stopped answers at once: the test would never get to its end.
+      if (came.length === 0) await new Promise((resolve) => setImmediate(resolve));
       if (round % 6 === 2) await take.rollback();
       else if (round % 6 === 5) {
         const half = Math.floor(came.length / 2);
@@ -77,13 +79,12 @@ async function judge(
     return count;
   };
   await waitFor("every acknowledged event", () => missing() === 0, 60_000);
-  await waitFor(
-    "the last commit",
-    async () =>
-      (await cluster.committed(topic, "g")).reduce((sum, offset) => sum + offset, 0) ===
-      (await cluster.count(topic)),
-    30_000,
-  );
+  const isCommitted = async (): Promise<boolean> => {
+    const committed = await cluster.committed(topic, "g");
+    return committed.reduce((sum, offset) => sum + offset, 0) === (await cluster.count(topic));
+  };
+  // The admin may still ask the broker that led before.
+  await waitFor("the last commit", () => isCommitted().catch(() => false), 30_000);
   traffic.stopTaking();
   const taken = traffic.taken();
   assert.ok(
