@@ -31,10 +31,21 @@ export interface ToolTarget {
   readonly keys: KeyProvider | undefined;
 }
 
-type Known = NonNullable<ParseArgsConfig["options"]>;
+/** What `parseArgs` takes as options. */
+export type Known = NonNullable<ParseArgsConfig["options"]>;
+
+/** What it makes of them, the common ones included. */
+export type ToolWords<O extends Known> = ReturnType<
+  typeof parseArgs<{
+    options: typeof common & O;
+    allowPositionals: true;
+    strict: true;
+    args: string[];
+  }>
+>;
 
 /** The words of a sub-command. Throws UsageError. */
-export function parseToolWords<O extends Known>(args: readonly string[], options: O) {
+export function parseToolWords<O extends Known>(args: readonly string[], options: O): ToolWords<O> {
   try {
     return parseArgs({
       args: [...args],
