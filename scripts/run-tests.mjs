@@ -11,7 +11,7 @@ const suites = {
   e2e: { under: ["test/e2e"], concurrency: 1 },
   chaos: { under: ["test/chaos"], concurrency: 1 },
   conformance: { under: ["test/conformance"], concurrency: 1 },
-  crash: { under: ["test/crash"], concurrency: 2 },
+  crash: { under: ["test/crash"], concurrency: 2, timeoutMs: 1_200_000 },
   postgres: { under: ["test/postgres"], concurrency: 1 },
   kafka: { under: ["test/kafka"], concurrency: 1 },
   consul: { under: ["test/consul"], concurrency: 1, prepare: "test/consul/harness/prepare.ts" },
@@ -21,7 +21,7 @@ const filters = args.filter((arg) => !(arg in suites));
 let failed = false;
 
 for (const name of args.filter((arg) => arg in suites)) {
-  const { under, not, concurrency, prepare } = suites[name];
+  const { under, not, concurrency, prepare, timeoutMs = 600_000 } = suites[name];
   const files = under
     .flatMap((folder) => testFiles(join(root, folder)))
     .map((file) => relative(root, file))
@@ -38,7 +38,7 @@ for (const name of args.filter((arg) => arg in suites)) {
   const status = node(
     "--test",
     `--test-concurrency=${concurrency}`,
-    "--test-timeout=600000",
+    `--test-timeout=${timeoutMs}`,
     `--test-reporter=${process.env.TEST_REPORTER ?? "spec"}`,
     ...files,
   );
