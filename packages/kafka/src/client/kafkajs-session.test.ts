@@ -1,5 +1,5 @@
 import { createCollectingLog, createFakeClock, waitFor } from "@millrace/testing";
-import type { EachBatchPayload, Kafka } from "kafkajs";
+import type { ConsumerConfig, EachBatchPayload, Kafka } from "kafkajs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConsumerSettings } from "./client-settings.ts";
@@ -26,8 +26,10 @@ async function begin(own?: Partial<ConsumerListener>) {
   const listeners = new Map<string, (event: { payload: unknown }) => void>();
   const state = { low: 0, high: 100, committed: 10, answers: true };
   let eachBatch: (payload: EachBatchPayload) => Promise<void> = () => Promise.resolve();
+  const cluster = { getNodeIds: () => [1] };
   const kafka = {
-    consumer: () => ({
+    consumer: ({ partitionAssigners }: ConsumerConfig) => ({
+      assigners: partitionAssigners?.map((make) => make({ cluster } as never)),
       events: {
         ...{ GROUP_JOIN: "join", REBALANCING: "rebalancing", CRASH: "crash" },
         START_BATCH_PROCESS: "batch",
@@ -90,7 +92,19 @@ async function begin(own?: Partial<ConsumerListener>) {
   await clock.advance(0);
 
   return {
-    ...{ session, calls, fetched, expired, assigned, failures, state, clock, ended, stopping },
+    ...{
+      cluster,
+      session,
+      calls,
+      fetched,
+      expired,
+      assigned,
+      failures,
+      state,
+      clock,
+      ended,
+      stopping,
+    },
     emit: (name: string, payload: unknown) => listeners.get(name)?.({ payload }),
     async join(...partitions: number[]) {
       const before = calls.length;
@@ -232,7 +246,9 @@ void test("what ends kafkajs ends the session; an end of ours is none", async ()
   const other = await begin();
   other.stopping.abort();
   await other.ended;
+  assert.deepEqual(other.cluster.getNodeIds(), [1]);
   await other.session.close();
+  assert.throws(() => other.cluster.getNodeIds(), /closed/, "ends fetchers that start too late");
 });
 
 void test("a closed flow keeps partitions paused, also those that come", async () => {

@@ -5,6 +5,7 @@ import {
   type EachBatchPayload,
   type Kafka,
   type KafkaMessage,
+  type Cluster,
 } from "kafkajs";
 import { createAssigner } from "./assigners.ts";
 import type { ConsumerSettings } from "./client-settings.ts";
@@ -44,6 +45,8 @@ export class KafkajsSession {
   readonly #consumer: Consumer;
   readonly #admin: Admin;
   readonly #assigned = new Map<number, Assigned>();
+  /** What kafkajs's loops ask for brokers, before each fetch. */
+  #cluster: Pick<Cluster, "getNodeIds"> | undefined;
   #commitOffsets: CommitOffsets | undefined;
   #open: boolean;
   #live = false;
@@ -59,7 +62,12 @@ export class KafkajsSession {
     this.#admin = kafka.admin({ retry: { retries: 2 } });
     this.#consumer = kafka.consumer({
       groupId: subscription.groupId,
-      partitionAssigners: [createAssigner(settings.assignment)],
+      partitionAssigners: [
+        (config) => {
+          this.#cluster = config.cluster;
+          return createAssigner(settings.assignment)(config);
+        },
+      ],
       sessionTimeout: settings.sessionTimeoutMs,
       heartbeatInterval: settings.heartbeatIntervalMs,
       rebalanceTimeout: settings.rebalanceTimeoutMs,
@@ -134,6 +142,14 @@ export class KafkajsSession {
   async close(): Promise<void> {
     this.#live = false;
     this.#suspendSilently();
+    // Told to stop while it replaces its fetchers, because a broker came or went, kafkajs starts the
+    // new ones all the same; each then finds at once that there is nothing to do, again and again,
+    // and the process does nothing else any more. An error ends them.
+    if (this.#cluster !== undefined) {
+      this.#cluster.getNodeIds = () => {
+        throw new Error("the consumer is closed");
+      };
+    }
     await Promise.allSettled([this.#consumer.disconnect(), this.#admin.disconnect()]);
   }
 
