@@ -132,3 +132,33 @@ test("totals and the age of the oldest event go on over restarts (T689)", async 
   await channel.stop(never);
   assert.equal(channel.readCounters()["Open"], false);
 });
+
+test("a full channel stays full when a take is rolled back, and the put that waited for a commit is there after a restart (T622, T623)", async () => {
+  const sim = simDisk();
+  const { channel, clock } = await sim.open({ capacity: 5 });
+  await put(channel, sized(1, 5, 100));
+  await (await channel.beginTake(1)).rollback();
+  const refused = assert.rejects(channel.beginPut(sized(6, 6, 100)), { code: "CHANNEL_FULL" });
+  await clock.advance(10);
+  await refused;
+  const waiting = channel.beginPut(sized(6, 6, 100));
+  await (await channel.beginTake(1)).commit();
+  await (await waiting).commit();
+  await clock.advance(200);
+  sim.disk.kill();
+  const { channel: again } = await sim.open({ capacity: 5 });
+  assert.deepEqual(await drain(again, 5), range(2, 6));
+});
+
+test("what was rolled back before a crash is not there, or there once (T630, T636)", async () => {
+  const sim = simDisk();
+  const { channel, clock } = await sim.open();
+  await put(channel, sized(1, 3, 100));
+  await (await channel.beginPut(sized(4, 6, 100))).rollback();
+  await (await channel.beginTake(2)).rollback();
+  await clock.advance(200);
+  sim.disk.kill();
+  const { channel: again } = await sim.open();
+  assert.deepEqual(await drain(again, 3), range(1, 3));
+  assert.equal(again.size, 0);
+});

@@ -16,7 +16,7 @@ const actionsPerSeed = 150;
 export function modelContract(test: Suite): void {
   for (let seed = 1; seed <= seeds; seed++) {
     test(
-      `${actionsPerSeed} random transactions agree with a model, seed ${seed} (T052, T053)`,
+      `${actionsPerSeed} random transactions agree with a model, seed ${seed} (T052, T053, T624, T802)`,
       (given) => runSeed(given, seed),
       { capacity, transactionCapacity: 8 },
     );
