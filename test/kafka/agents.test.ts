@@ -66,17 +66,20 @@ void test("agents of ours around a Kafka channel", async (t) => {
       });
       await agent.process.start();
       let tries = 0;
+      let sent = 0;
+      let restarted = false;
       const sending = (async () => {
-        for (let i = 0; i < 100; i++) {
-          tries += await sendUntilTaken(agent.port, batchOf(i * 10 + 1, i * 10 + 10));
+        for (; sent < 100 || !restarted; sent++) {
+          tries += await sendUntilTaken(agent.port, batchOf(sent * 10 + 1, sent * 10 + 10));
         }
       })();
       await waitFor("some events", async () => (await agent.bodies()).length > 100, 30_000);
       await agent.process.kill("SIGKILL");
       await agent.process.start();
+      restarted = true;
       await sending;
-      await waitFor("every event", () => haveAll([agent], 1000), 60_000);
-      assert.ok(tries > 100, "a batch was sent again");
+      await waitFor("every event", () => haveAll([agent], sent * 10), 60_000);
+      assert.ok(tries > sent, "a batch was sent again");
       assert.equal(agent.process.starts, 2);
     },
   );
