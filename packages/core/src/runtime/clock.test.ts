@@ -75,6 +75,27 @@ void test("the machine's timers fire once, or not at all when cancelled", async 
   assert.ok(systemClock.monotonic() <= systemClock.monotonic());
 });
 
+void test("a timer of weeks, months or for ever does not fire at once", async (t) => {
+  let early = 0;
+  const timers = [2 ** 31, 1e15, Infinity].map((ms) => systemClock.setTimer(ms, () => early++));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const timer of timers) timer.cancel();
+  assert.equal(early, 0);
+
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const fired: string[] = [];
+  systemClock.setTimer(2 ** 31 + 5, () => fired.push("kept"));
+  const cancelled = systemClock.setTimer(2 ** 31 + 5, () => fired.push("cancelled"));
+  t.mock.timers.tick(2 ** 31 - 1);
+  cancelled.cancel();
+  t.mock.timers.tick(5);
+  assert.deepEqual(fired, []);
+  t.mock.timers.tick(1);
+  assert.deepEqual(fired, ["kept"]);
+  t.mock.timers.tick(2 ** 31 - 1);
+  assert.deepEqual(fired, ["kept"], "once");
+});
+
 void test("yielding lets timers and sockets have their turn", async () => {
   let turned = false;
   setImmediate(() => (turned = true));

@@ -26,13 +26,30 @@ export function sleep(clock: Clock, ms: number, signal?: AbortSignal): Promise<v
   });
 }
 
+/** Node.js makes 1 ms of a longer wait. */
+const nodeTimerMsMax = 2 ** 31 - 1;
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimer(ms, fire) {
+    if (ms > nodeTimerMsMax) return setLongTimer(ms, fire);
     const timer = setTimeout(fire, ms);
     timer.unref();
     return { cancel: () => clearTimeout(timer) };
   },
 };
+
+/** Waits in stretches that Node.js can time: a `keep-alive` of a month is no mistake. */
+function setLongTimer(ms: number, fire: () => void): Timer {
+  let leftMs = ms;
+  let timer: Timer;
+  const wait = (): void => {
+    const stretchMs = Math.min(leftMs, nodeTimerMsMax);
+    leftMs -= stretchMs;
+    timer = systemClock.setTimer(stretchMs, leftMs > 0 ? wait : fire);
+  };
+  wait();
+  return { cancel: () => timer.cancel() };
+}
