@@ -1,8 +1,8 @@
 /**
  * `npm run bench -- group-commit [--rounds 5 --seconds 2]`: 1, 8 and 64 puts at once of 1, 100 and
- * 1000 events into a file channel, each taken and settled, beside a bare loop that writes as many
- * bytes as one group may hold and syncs them. In every round the two take turns; the ratio is made
- * within the round.
+ * 1000 events into a file channel, each taken and settled, beside two bare loops of write and sync:
+ * one that writes as many bytes as one transaction has, and one that writes as many as a whole group.
+ * In every round the three take turns; the ratios are made within the round.
  */
 import { systemRuntime } from "@millrace/core";
 import { createFileChannel } from "@millrace/file-channel";
@@ -25,22 +25,29 @@ const measureMs = Number(values.seconds) * 1000;
 /** As many events as the channel's largest group holds; a bare loop beyond it would be another. */
 const groupEventsMax = Math.floor((16 * 1024 * 1024) / sampleBatch(1).byteLength);
 
-console.log("| transactions at once | events each | events/s | bare loop | ratio |");
-console.log("|---|---|---|---|---|");
+console.log(
+  "| transactions at once | events each | events/s | bare loop, one transaction | ratio | bare loop, one group | ratio |",
+);
+console.log("|---|---|---|---|---|---|---|");
 for (const transactions of [1, 8, 64]) {
   for (const batch of [1, 100, 1000]) {
-    const rates: number[] = [];
-    const bares: number[] = [];
-    const ratios: number[] = [];
+    const rounds: { own: number; single: number; group: number }[] = [];
     for (let round = 0; round < Number(values.rounds); round++) {
-      const bare = await measureBareSync(Math.min(transactions * batch, groupEventsMax), measureMs);
-      const rate = await measureGroups(transactions, batch);
-      bares.push(bare);
-      rates.push(rate);
-      ratios.push(rate / bare);
+      const groupEvents = Math.min(transactions * batch, groupEventsMax);
+      const single = await measureBareSync(batch, measureMs);
+      const group = transactions === 1 ? single : await measureBareSync(groupEvents, measureMs);
+      rounds.push({ own: await measureGroups(transactions, batch), single, group });
     }
-    const cells = [transactions, batch, whole(median(rates)), whole(median(bares))];
-    console.log(`| ${cells.join(" | ")} | ${median(ratios).toFixed(2)} |`);
+    const cells = [
+      transactions,
+      batch,
+      whole(median(rounds.map(({ own }) => own))),
+      whole(median(rounds.map(({ single }) => single))),
+      median(rounds.map(({ own, single }) => own / single)).toFixed(2),
+      whole(median(rounds.map(({ group }) => group))),
+      median(rounds.map(({ own, group }) => own / group)).toFixed(2),
+    ];
+    console.log(`| ${cells.join(" | ")} |`);
   }
 }
 
