@@ -127,6 +127,19 @@ const cases: Readonly<Record<string, Case>> = {
     }
   },
 
+  "what is put into a partition that the topic got since is there": async (t, cluster) => {
+    const { topic, properties } = await topicOf(cluster, "grown", 1);
+    const { channel } = await startChannel(t, { ...properties, partitionIdHeader: "p" });
+    await put(channel, eventsOf({ partition: "0", body: "before" }));
+    await cluster.growTopic(topic, 3);
+    await put(channel, eventsOf({ partition: "2", body: "after" }));
+    const records = await cluster.records(topic);
+    assert.deepEqual(
+      records.map(({ partition }) => partition),
+      [0, 2],
+    );
+  },
+
   "a topic that is not there comes into being with the first put (T828)": async (t, cluster) => {
     const { topic, properties } = await topicOf(cluster, "new", 0);
     const { channel } = await startChannel(t, properties);

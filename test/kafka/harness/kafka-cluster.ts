@@ -39,6 +39,8 @@ export interface Cluster {
   readonly bootstrapServers: string;
   readonly brokers: readonly Broker[];
   createTopic(topic: string, partitions: number): Promise<void>;
+  /** Gives the topic more partitions: so many in all. */
+  growTopic(topic: string, partitions: number): Promise<void>;
   /** Sends records as they are. */
   produce(topic: string, records: readonly RawRecord[]): Promise<void>;
   /** The same in a transaction, which is then committed or aborted. */
@@ -247,6 +249,14 @@ async function createCluster(test: TestContext, brokers: readonly Broker[]): Pro
     async createTopic(topic, numPartitions) {
       await admin.createTopics({ topics: [{ topic, numPartitions }], waitForLeaders: false });
       await inSync(topic, brokers.length);
+    },
+    async growTopic(topic, count) {
+      await admin.createPartitions({ topicPartitions: [{ topic, count }] });
+      await waitFor(`${count} partitions of ${topic}`, async () => {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+        const partitions = topics[0]?.partitions ?? [];
+        return partitions.filter(({ leader }) => leader >= 0).length === count;
+      });
     },
     async produce(topic, records) {
       const producer = kafka.producer({ createPartitioner: byPartition });

@@ -19,8 +19,11 @@ export function createKafkajsProducer(kafka: Kafka, settings: ProducerSettings):
     // Every record names its partition. Also keeps kafkajs from choosing anew at a retry.
     createPartitioner:
       () =>
-      ({ message }) =>
-        message.partition ?? 0,
+      ({ message: { partition = 0 }, partitionMetadata }) => {
+        if (partitionMetadata.some(({ partitionId }) => partitionId === partition))
+          return partition;
+        throw metadataNotLoaded(partition);
+      },
     retry: { retries: settings.retries, initialRetryTime: 100, maxRetryTime: 5_000 },
   });
   let admin: Promise<Admin> | undefined;
@@ -100,6 +103,16 @@ export function createKafkajsProducer(kafka: Kafka, settings: ProducerSettings):
       await Promise.allSettled([producer.disconnect(), open?.then((made) => made.disconnect())]);
     },
   };
+}
+
+/**
+ * Records of a partition that kafkajs has not heard of, as it came into being after its last look,
+ * would be left out and taken for sent. By this name kafkajs looks again, and then tries again.
+ */
+function metadataNotLoaded(partition: number): Error {
+  const error = new Error(`partition ${partition} is not in the metadata of its topic`);
+  error.name = "KafkaJSMetadataNotLoaded";
+  return error;
 }
 
 /** The records in order, in parts that one request each can hold. */
