@@ -218,6 +218,19 @@ void test("a commit goes out once, for partitions that are ours", async () => {
   assert.deepEqual(calls, ["suspended"]);
 });
 
+void test("a member that the group had forgotten owns nothing until it has agreed on positions anew", async () => {
+  const { session, join, batch, calls, emit, state } = await begin();
+  await join(0);
+  await batch(0, 10, 10, 19);
+  calls.length = 0;
+  // kafkajs joins again without a word about a rebalance; another member has moved on meanwhile.
+  state.answers = false;
+  emit("join", { memberAssignment: { t: [0] } });
+  assert.deepEqual(calls, ["suspended", "pause 0"]);
+  const old = session.commit([{ topic: "t", partition: 0, offset: 12 }]);
+  await assert.rejects(old, /not ours now/);
+});
+
 void test("offsets that cannot be read are asked for again, and the owner hears of it", async () => {
   const { emit, state, failures, clock, calls } = await begin();
   state.answers = false;

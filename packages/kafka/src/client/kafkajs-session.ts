@@ -50,6 +50,8 @@ export class KafkajsSession {
   #commitOffsets: CommitOffsets | undefined;
   #open: boolean;
   #live = false;
+  /** Whether the owner knows what is ours since the group moved last. */
+  #agreed = false;
   #joined = false;
   /** Grows with every assignment and at the end: what was begun before it has no effect any more. */
   #generation = 0;
@@ -117,7 +119,7 @@ export class KafkajsSession {
 
   async commit(positions: readonly Position[]): Promise<void> {
     const foreign = positions.find(({ partition }) => !this.#assigned.has(partition));
-    if (foreign !== undefined || !this.#live) {
+    if (foreign !== undefined || !this.#live || !this.#agreed) {
       throw new MillraceError(
         "KAFKA_UNAVAILABLE",
         `partition ${foreign?.partition ?? ""} of topic ${this.#options.subscription.topic} is not ours now: its offset is not committed`,
@@ -174,6 +176,8 @@ export class KafkajsSession {
 
   #onJoined(partitions: readonly number[]): void {
     this.#joined = true;
+    // A member that the group had forgotten joins again without a word about a rebalance.
+    if (this.#assigned.size > 0) this.#suspend();
     this.#suspendSilently();
     for (const partition of partitions) this.#assigned.set(partition, { next: undefined });
     this.#applyFlow(partitions);
@@ -187,6 +191,7 @@ export class KafkajsSession {
 
   #suspendSilently(): void {
     this.#generation++;
+    this.#agreed = false;
     this.#assigned.clear();
   }
 
@@ -197,6 +202,7 @@ export class KafkajsSession {
       try {
         const committed = await this.#committedPositions([...this.#assigned.keys()]);
         if (generation !== this.#generation) return;
+        this.#agreed = true;
         for (const position of listener.assigned(committed)) this.#readFrom(position);
         return;
       } catch (error) {
