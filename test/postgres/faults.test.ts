@@ -216,6 +216,17 @@ function faultTests(server: PostgresServer, settings: readonly string[]): void {
     assert.deepEqual(await takeNumbers(made, 7), [...numbers(1, 5), 11, 12]);
   });
 
+  test("a database whose bytea_output is escape gives back what was put", async (t) => {
+    await server.query("ALTER DATABASE millrace SET bytea_output = escape");
+    try {
+      const made = await started(t, server, { memoryBytes: 0 });
+      await put(made, 1, 5);
+      assert.deepEqual(await takeNumbers(made, 5), numbers(1, 5));
+    } finally {
+      await server.query("ALTER DATABASE millrace RESET bytea_output");
+    }
+  });
+
   test("serialization failures and deadlocks are tried again and stay unseen", async (t) => {
     const made = await started(t, server, { isolation: "SERIALIZABLE", ackMs: 1e9 });
     await put(made, 1, 3);

@@ -31,12 +31,13 @@ export const createTables = `
   ALTER TABLE millrace_event ALTER COLUMN event SET STORAGE EXTERNAL`;
 
 /**
- * Statistics of a table that fills and empties are never right: the keys are always the way. A holder
- * whose machine is gone keeps the lock until the server's TCP notices.
+ * Statistics of a table that fills and empties are never right: the keys are always the way. Bytes come
+ * in hex, whatever the database's default is. A holder whose machine is gone keeps the lock until the
+ * server's TCP notices.
  */
 export const sessionSettings = `
   SELECT set_config(given.name, given.value, false)
-  FROM (VALUES ('enable_seqscan', 'off'), ('tcp_keepalives_idle', '30'),
+  FROM (VALUES ('enable_seqscan', 'off'), ('bytea_output', 'hex'), ('tcp_keepalives_idle', '30'),
     ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')) AS given (name, value)
   JOIN pg_settings ON pg_settings.name = given.name`;
 
