@@ -109,10 +109,11 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         : { atLeastOnce: false, lostIf: "the process dies" },
       options: {
         capacity: integer("capacity", "Events held.", { default: 100, min: 1 }),
+        keepAliveSeconds: integer("keep-alive", "A wait.", { default: 3, min: 0 }),
         transactionCapacity: integer("transactionCapacity", "Events in one.", { default: 100 }),
         ...(durable ? { dataDirs: list("dataDirs", "Where.", { separator: "comma" }) } : {}),
       },
-      ...(durable ? {} : { resizable: ["capacity" as const] }),
+      ...(durable ? {} : { resizable: ["capacity" as const, "keepAliveSeconds" as const] }),
       transactionCapacity: ({ transactionCapacity }) => transactionCapacity as number,
       create: async ({ capacity }, { name, counters, runtime }) => {
         await step(`make ${name}`);

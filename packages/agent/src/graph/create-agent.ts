@@ -170,7 +170,10 @@ export function createAgent(options: AgentOptions): Agent {
   async function startGraph(): Promise<void> {
     await startMonitoring();
     const made = await createGraph({
-      ...{ agent: configuration.agent, configuration, runtime, metrics, labels, home },
+      ...{ agent: configuration.agent, runtime, metrics, labels, home },
+      get configuration() {
+        return current;
+      },
       systemProperties,
       log: options.log,
       onFatal,

@@ -10,6 +10,7 @@ import type { MakerOptions } from "./component-maker.ts";
 import { type Failure, failureOf, titleOf } from "./runnable.ts";
 
 export interface GraphOptions extends MakerOptions {
+  /** What runs: once a reload has changed limits of channels, that one. */
   readonly configuration: AgentConfiguration;
   /** Told of errors whose answer is `fatal`, with the component that met them. */
   readonly onFatal: (component: string, error: MillraceError) => void;

@@ -68,7 +68,9 @@ async function makeProcessor(
     metrics,
     clock: options.runtime.clock,
     log: options.log(name),
-    keepAliveMs: keepAliveMs(config, options.configuration),
+    get keepAliveMs() {
+      return keepAliveMs(config, options.configuration);
+    },
   });
   const accepted = metrics.counter(
     "millrace_source_accepted_events_total",

@@ -1,5 +1,5 @@
 import { systemRuntime } from "@millrace/core";
-import { createCollectingLog, within } from "@millrace/testing";
+import { createCollectingLog, createFakeClock, numberedBatch, within } from "@millrace/testing";
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
 import { createFakeWorld, fakeExample, loadText } from "../fake-registry.test.ts";
@@ -38,6 +38,45 @@ test("new limits of a channel are taken over, each said with what it was", async
   });
   assert.equal((await reload(changed)).outcome, "unchanged", "it is what runs now");
   assert.equal((await reload(fakeExample)).outcome, "applied", "and may be taken back");
+});
+
+test("a new keep-alive also bounds the wait of a batch that goes to several channels", async (context) => {
+  const text = `${fakeExample}
+a1.channels = c1 c2
+a1.sources.r1.channels = c1 c2
+a1.channels.c2.type = memory
+a1.channels.c1.capacity = 1
+`;
+  const world = createFakeWorld();
+  const load = async (more: string) =>
+    (await loadText(text + more, { world, mode: "strict" })).configuration;
+  const clock = createFakeClock();
+  const timers: number[] = [];
+  const timed = {
+    ...clock,
+    setTimer: (ms: number, fire: () => void) => (timers.push(ms), clock.setTimer(ms, fire)),
+  };
+  const agent = createAgent({
+    configuration: await load(""),
+    mode: "strict",
+    runtime: { ...systemRuntime, clock: timed },
+    log: () => createCollectingLog(),
+  });
+  context.after(() => within("the agent's stop", agent.stop(AbortSignal.abort())));
+  await agent.start();
+  const processor = world.sources.get("r1")?.channelProcessor;
+  assert.ok(processor !== undefined);
+  const waitOfAPut = async () => {
+    timers.length = 0;
+    await processor.processEventBatch(numberedBatch(1, 1)).catch(() => {});
+    return timers[0];
+  };
+  assert.equal(await waitOfAPut(), 3000);
+  const changed = "a1.channels.c1.keep-alive = 20\na1.channels.c1.capacity = 2\n";
+  assert.equal(agent.reload(await load(changed)), "applied");
+  const late = waitOfAPut();
+  await clock.advance(30_000);
+  assert.equal(await late, 20_000);
 });
 
 test("a configuration that says the same in other words changes nothing", async (context) => {

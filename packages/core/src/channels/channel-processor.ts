@@ -16,7 +16,10 @@ export interface ChannelProcessorOptions {
   readonly metrics: Metrics;
   readonly clock: Clock;
   readonly log: Log;
-  /** How long a batch that goes to several channels waits for room in all of them together. */
+  /**
+   * How long a batch that goes to several channels waits for room in all of them together. Read for
+   * each batch: a reload may change it.
+   */
   readonly keepAliveMs: number;
 }
 
@@ -29,9 +32,9 @@ const unmatchedLogMs = 60_000;
  * batch that failed was not processed, and its retry counts it.
  */
 export function createChannelProcessor(options: ChannelProcessorOptions): ChannelProcessor {
-  const { selector, clock, log, keepAliveMs } = options;
+  const { selector, clock, log } = options;
   const intercept = createInterceptorChain(options.interceptors);
-  const fanOut = createFanOut(clock, keepAliveMs);
+  const fanOut = createFanOut(clock, () => options.keepAliveMs);
   const discards = declareDiscards(options.metrics);
   const sayUnmatched = createUnmatchedLog(clock, log);
 

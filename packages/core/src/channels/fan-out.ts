@@ -50,7 +50,7 @@ export async function putShare({ channel, batch }: Share): Promise<void> {
  */
 export function createFanOut(
   clock: Clock,
-  keepAliveMs: number,
+  keepAliveMs: () => number,
 ): (shares: readonly Share[]) => Promise<void> {
   const idle: AbortController[] = [];
 
@@ -59,7 +59,7 @@ export function createFanOut(
     const granted: Granted[] = [];
     // Reused: making a controller for every batch costs more than the batch.
     const late = idle.pop() ?? new AbortController();
-    const timer = clock.setTimer(keepAliveMs, () => late.abort());
+    const timer = clock.setTimer(keepAliveMs(), () => late.abort());
     try {
       for (const { channel, batch } of shares) {
         granted.push({ channel, transaction: await channel.beginPut(batch, late.signal) });
