@@ -195,13 +195,17 @@ async function findLeaving(
   return leaving;
 }
 
-/** While the channel is being made: those that have a number have it, the others take what is free. */
+/**
+ * While the channel is being made: those that have a number have it, the others take what is free;
+ * so does one whose number is too high, as dataDirs may have lost a directory since.
+ */
 function fillGaps(
   claims: readonly ClaimedDirectory[],
   placed: ReadonlyMap<number, string>,
   unclaimed: readonly string[],
 ): string[] {
-  const rest = [...unclaimed];
+  const tooHigh = [...placed].filter(([index]) => index >= claims.length);
+  const rest = [...unclaimed, ...tooHigh.map(([, directory]) => directory)];
   return claims.map((_, index) => placed.get(index) ?? (rest.shift() as string));
 }
 
