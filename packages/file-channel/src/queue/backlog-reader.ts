@@ -145,6 +145,7 @@ export class BacklogReader {
     const known = Math.min(stretch.roomBytes, rest.roomBytes);
     stretch.roomBytes -= known;
     stretch.events -= part.length;
+    stretch.putTimeMs = rest.putTimeMs;
     room.occupy(0, rest.roomBytes - known);
     queue.appendRead({ batch, ...rest });
   }

@@ -15,7 +15,7 @@ export interface Stretch {
   endSequence: number;
   /** Not settled, as far as known before reading. */
   events: number;
-  /** Put time of its first event, or of one shortly before; undefined while it is not known. */
+  /** Put time of its next event, or of one shortly before; undefined while it is not known. */
   putTimeMs?: number | undefined;
   roomBytes: number;
 }
@@ -35,6 +35,9 @@ export interface Place {
   readonly offset: number;
   readonly end: number;
 }
+
+/** Puts further apart are not merged into one piece, whose put time is that of its first event. */
+const mergedMsMax = 1000;
 
 /**
  * Events that may be taken, by sequence. The oldest are in memory, whatever does not fit
@@ -89,7 +92,9 @@ export class EventQueue {
   }
 
   dropFirstStretch(): void {
-    this.#stretches.shift();
+    const dropped = this.#stretches.shift();
+    const next = this.#stretches[0];
+    if (next !== undefined) next.putTimeMs ??= dropped?.putTimeMs;
   }
 
   /** Adds a put: to memory while that fits, else it is known by its place on disk only. */
@@ -161,6 +166,7 @@ export class EventQueue {
       tail.piece === this.#pieces.at(-1) &&
       this.#pieces.length > this.#head &&
       tail.piece.run === run &&
+      Math.abs(putTimeMs - tail.piece.putTimeMs) <= mergedMsMax &&
       tail.piece.sequence + tail.piece.batch.length === sequence;
     if (goesOn) {
       const { piece, from: first } = tail;
