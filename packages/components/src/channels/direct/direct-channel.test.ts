@@ -6,6 +6,7 @@ import { getHeapStatistics } from "node:v8";
 import { assertEmpty, lentTo, never, send, started } from "./direct-under-test.test.ts";
 import { channel as definition } from "./index.ts";
 import { options } from "./options.ts";
+import { DirectTake } from "./transactions.ts";
 
 /** Whether it has not settled after all that was ready has run. */
 async function isPending(promise: Promise<unknown>): Promise<boolean> {
@@ -381,4 +382,21 @@ void test("the options that cannot be together are problems", () => {
   assert.deepEqual(problems({}), []);
   assert.deepEqual(problems({ "keep-alive": "9" }).map(({ key }) => key), ["answerTimeout"]); // prettier-ignore
   assert.deepEqual(problems({ capacity: "5" }).map(({ key }) => key), ["transactionCapacity"]); // prettier-ignore
+});
+
+void test("what a take returns finds its place without a walk past all the rest of the take", async () => {
+  const { channel } = await started();
+  const puts = 200;
+  for (let n = 1; n <= puts; n++) await send(channel, n, n);
+  const take = await lentTo(channel, puts);
+  assert.ok(take instanceof DirectTake);
+  const first = take.pieces[0];
+  assert.ok(first !== undefined);
+  const { sequence } = first;
+  let looks = 0;
+  Object.defineProperty(first, "sequence", { get: () => (looks++, sequence) });
+  await take.rollback();
+  assert.ok(looks > 0 && looks < 10, `the first piece was looked at ${looks} times`);
+  assert.deepEqual(numbersOf((await lentTo(channel, puts)).batch), numbers(1, puts));
+  await channel.stop(never);
 });

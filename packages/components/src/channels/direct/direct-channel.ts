@@ -156,22 +156,23 @@ class HandOver implements DirectChannel, TransactionKeeper {
 
   endTake(take: DirectTake, settled: Ranges | undefined): void {
     const all = [{ from: 0, to: take.batch.length }];
-    let returned = false;
+    const returned: Piece[] = [];
     for (const { piece, ranges } of take.settledOf(settled ?? all)) {
       const { put, batch, bytes } = piece;
       const count = countRanges(ranges);
       const goesBack = count < batch.length && this.#open.has(put);
       if (goesBack) {
         if (count > 0) keepRest(piece, ranges);
-        this.#offers.insert(piece);
-        returned = true;
+        returned.push(piece);
       }
       if (take.run === this.#run) {
         this.#room.free(goesBack ? count : batch.length, goesBack ? bytes - piece.bytes : bytes);
       }
       this.#noteDelivered(put, count);
     }
-    if (returned) this.#serveWaitingTakes();
+    // From the last on: each then stands before those of its take, and need not look past them.
+    for (const piece of returned.toReversed()) this.#offers.insert(piece);
+    if (returned.length > 0) this.#serveWaitingTakes();
     this.#grantWaitingPuts();
   }
 

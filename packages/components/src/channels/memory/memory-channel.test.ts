@@ -18,6 +18,7 @@ import {
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { getHeapStatistics } from "node:v8";
+import { EventQueue, type QueuedPiece } from "./event-queue.ts";
 import { channel as definition } from "./index.ts";
 import { createMemoryChannel } from "./memory-channel.ts";
 import { options } from "./options.ts";
@@ -385,4 +386,33 @@ void test("the definition makes the channel it describes", async () => {
   const made = await definition.create(optionsOf(options, {}), channelContext());
   assert.equal(made.durable, false);
   assert.equal(definition.transactionCapacity?.(optionsOf(options, {})), 100);
+});
+
+test("what a partial commit returns finds its place without a walk past all the rest of the take", async () => {
+  const inserted: number[] = [];
+  class WatchedQueue extends EventQueue {
+    override insert(piece: QueuedPiece): void {
+      inserted.push(piece.sequence);
+      super.insert(piece);
+    }
+  }
+  const properties = { capacity: "100", transactionCapacity: "100", byteCapacity: "0" };
+  const channel = createMemoryChannel(
+    optionsOf(options, properties),
+    channelContext({ runtime: systemRuntime }),
+    new WatchedQueue(),
+  );
+  await channel.start(never);
+  // Too large to be gathered: each is a piece of its own.
+  for (let n = 0; n < 100; n++) await put(channel, eventsOf(1, 20_000));
+  const take = await channel.beginTake(100);
+  await take.commit(numbers(0, 49).map((n) => ({ from: 2 * n, to: 2 * n + 1 })));
+  assert.deepEqual(
+    inserted,
+    numbers(0, 49).map((n) => 99 - 2 * n),
+    "from the last on, each before all that came back",
+  );
+  assert.equal(channel.size, 50);
+  await takeOut(channel, 100);
+  assert.deepEqual([channel.size, channel.bytes], [0, 0]);
 });

@@ -245,25 +245,31 @@ class EventsInMemory implements MemoryChannel, TransactionKeeper {
 
   /** Returns what the ranges of the take name, each piece to its place; says how many events. */
   #returnRest(take: Take, rest: Ranges): number {
+    const returned: QueuedPiece[] = [];
     let count = 0;
     let base = 0;
+    let next = 0;
     for (const { batch, sequence, putMs } of take.pieces) {
       const own: { from: number; to: number }[] = [];
-      for (const { from, to } of rest) {
+      for (; next < rest.length; next++) {
+        const { from, to } = rest[next] as Ranges[number];
         const start = Math.max(from - base, 0);
         const end = Math.min(to - base, batch.length);
         if (start < end) own.push({ from: start, to: end });
+        if (to - base > batch.length) break;
       }
       const first = own[0];
       if (first !== undefined) {
         const left = this.#bytes.keepRest(batch, own);
-        this.#queue.insert({ sequence: sequence + first.from, batch: left, putMs });
+        returned.push({ sequence: sequence + first.from, batch: left, putMs });
         count += left.length;
       } else {
         this.#bytes.ledger.release(batch);
       }
       base += batch.length;
     }
+    // From the last on: each then stands before those of its take, and need not look past them.
+    for (const piece of returned.toReversed()) this.#queue.insert(piece);
     return count;
   }
 
