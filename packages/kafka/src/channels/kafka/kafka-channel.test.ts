@@ -491,6 +491,22 @@ void test("a channel from which nobody takes for max.poll.interval.ms leaves its
   assert.equal(context.metrics.value("millrace_kafka_channel_partitions"), 1, "settling counts");
 });
 
+void test("a stop does not wait past its deadline for the commits of a channel that leaves its group already", async (t) => {
+  const { channel, kafka, clock } = await started(t, {
+    "kafka.consumer.max.poll.interval.ms": "60000",
+  });
+  await put(channel, numberedBatch(1, 4));
+  kafka.failingCommits = Infinity;
+  await takeNumbers(channel, 4);
+  await clock.advance(60_000);
+  let isStopped = false;
+  const stopped = channel.stop(AbortSignal.abort()).then(() => (isStopped = true));
+  await clock.advance(1000);
+  await waitFor("the stop", () => isStopped, 2000);
+  await stopped;
+  assert.deepEqual(committed(kafka), []);
+});
+
 void test("counters and gauges show what moves and what waits (T811)", async (t) => {
   const kafka = new FakeKafka(1);
   const { channel, clock, context } = await started(t, {}, kafka);

@@ -48,7 +48,8 @@ export class Takes implements ConsumerListener {
   #served = -1;
   #consumer: KafkaConsumer | undefined;
   #committer: OffsetCommitter | undefined;
-  #leaving: Promise<void> | undefined;
+  /** The way out of the group, and how to give up its commits. */
+  #leaving: { readonly done: Promise<void>; end(): void } | undefined;
   #running = true;
   /** Whether the partitions of the queues are ours at this moment. */
   #assigned = false;
@@ -213,22 +214,25 @@ export class Takes implements ConsumerListener {
     this.#idleTimer?.cancel();
     const consumer = this.#consumer;
     const committer = this.#committer;
-    if (consumer === undefined || committer === undefined) return this.#leaving;
     this.#consumer = undefined;
     this.#committer = undefined;
-    const end = (): void => committer.end();
-    if (deadline?.aborted === true) end();
-    else deadline?.addEventListener("abort", end, { once: true });
-    const left = committer.flush().then(async () => {
-      end();
-      this.#assigned = false;
-      for (const queue of this.#queues.values()) this.#giveUp(queue, "was left by this agent");
-      this.#queues.clear();
-      await consumer.stop();
-      this.#leaving = undefined;
-    });
-    this.#leaving = left;
-    if (deadline === undefined) return left;
+    if (consumer !== undefined && committer !== undefined) {
+      const end = (): void => committer.end();
+      const done = committer.flush().then(async () => {
+        end();
+        this.#assigned = false;
+        for (const queue of this.#queues.values()) this.#giveUp(queue, "was left by this agent");
+        this.#queues.clear();
+        await consumer.stop();
+        this.#leaving = undefined;
+      });
+      this.#leaving = { done, end };
+    }
+    if (this.#leaving === undefined) return;
+    const { done, end } = this.#leaving;
+    if (deadline === undefined) return done;
+    if (deadline.aborted) end();
+    else deadline.addEventListener("abort", end, { once: true });
     // The broker may not answer; what is left of the consumer ends by itself.
     const late = new Promise<void>((resolve) => {
       const { clock } = this.#context.runtime;
@@ -236,7 +240,7 @@ export class Takes implements ConsumerListener {
       if (deadline.aborted) soon();
       else deadline.addEventListener("abort", soon, { once: true });
     });
-    await Promise.race([left, late]);
+    await Promise.race([done, late]);
   }
 
   /** The queue goes on where the group has not moved; else it begins where the group is. */
