@@ -103,7 +103,8 @@ export class ActiveSegment {
 
   /**
    * Writes one group, to the next segment where it does not fit or the write fails (F3). `puts`
-   * stay out of the part kept back for acknowledgements. Not yet synced.
+   * stay out of the part kept back for acknowledgements, and of a directory that has no room for
+   * them while another has. Not yet synced.
    */
   async write(records: readonly NewRecord[], puts: boolean): Promise<Placed> {
     const { groupAlign } = this.#segment.header;
@@ -111,7 +112,8 @@ export class ActiveSegment {
     const { segmentBytes } = this.#parts.store.options;
     const limit = segmentBytes - (puts ? this.#parts.store.reserveBytes : 0);
     const isEmpty = this.#fresh && !this.isDirty;
-    const fits = isEmpty || this.#offset + bytes <= limit;
+    const elsewhere = puts && this.#parts.store.belongsElsewhere(this.#segment.directory, bytes);
+    const fits = isEmpty || (this.#offset + bytes <= limit && !elsewhere);
     if (this.#ended || !fits) await this.roll();
     try {
       return await this.#append(records);

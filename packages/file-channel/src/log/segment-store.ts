@@ -115,13 +115,17 @@ export class SegmentStore {
     this.#next = (directory + 1) % this.#usable;
   }
 
-  /** Directories in the order in which the next segment tries them; a full one comes last. */
+  /**
+   * Directories in the order in which the next segment tries them: those with room, those with a
+   * spare at least, those that are full.
+   */
   async directoryOrder(): Promise<number[]> {
     await this.refreshSpace();
     const count = this.#usable;
     const order = Array.from({ length: count }, (_, i) => (this.#next + i) % count);
-    const roomy = order.filter((index) => this.#hasRoomForSegment(index));
-    return [...roomy, ...order.filter((index) => !roomy.includes(index))];
+    const rank = (index: number): number =>
+      this.#leavesReserve(index, 0) ? 0 : (this.#spares[index] as Spare[]).length > 0 ? 1 : 2;
+    return order.sort((a, b) => rank(a) - rank(b));
   }
 
   /**
@@ -182,11 +186,16 @@ export class SegmentStore {
 
   /** Whether a put of so many bytes leaves the reserve untouched in some directory. */
   async hasRoom(bytes: number): Promise<boolean> {
-    const fits = (): boolean =>
-      this.#free.some((free, index) => free - bytes >= this.reservedBytes(index));
+    const fits = (): boolean => this.#free.some((_, index) => this.#leavesReserve(index, bytes));
     if (this.#clock.monotonic() - this.#freeReadAt < spaceAgeMs && fits()) return true;
     await this.refreshSpace();
     return fits();
+  }
+
+  /** Whether a put of so many bytes eats into this directory's reserve, and not into another's. */
+  belongsElsewhere(directory: number, bytes: number): boolean {
+    if (this.#leavesReserve(directory, bytes)) return false;
+    return this.#free.some((_, index) => this.#leavesReserve(index, bytes));
   }
 
   noteWritten(directory: number, bytes: number): void {
@@ -222,9 +231,8 @@ export class SegmentStore {
     }
   }
 
-  #hasRoomForSegment(directory: number): boolean {
-    if ((this.#spares[directory] as Spare[]).length > 0) return true;
-    return (this.#free[directory] as number) >= this.reservedBytes(directory);
+  #leavesReserve(directory: number, bytes: number): boolean {
+    return (this.#free[directory] as number) - bytes >= this.reservedBytes(directory);
   }
 
   async #keepSpare(spares: Spare[], path: string): Promise<void> {
