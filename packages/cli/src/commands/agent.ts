@@ -20,7 +20,7 @@ import { gatherDefines } from "../words/gather-defines.ts";
 import { checkConfiguration } from "./check.ts";
 import { loadRegistry } from "./load-registry.ts";
 import { createReload } from "./reload.ts";
-import { listenToSignals } from "./signals.ts";
+import { listenToSignals, outliveHangUps } from "./signals.ts";
 import { tellProblems } from "./tell-problems.ts";
 
 const drainSecondsDefault = 30;
@@ -40,6 +40,7 @@ export const agentCommand: Command = async (words, program, output) => {
   const gathered = await gatherDefines(words, asked.confDirectory, process.env, files);
   const { defines } = gathered;
   if (asked.dryrun) return checkConfiguration(asked, defines, output);
+  outliveHangUps();
   fitGarbageCollector();
 
   const { level, note } = readLogSettings(defines);

@@ -7,6 +7,16 @@ export interface Signals {
   release(): void;
 }
 
+const noHarm = (): void => {};
+
+/**
+ * A SIGHUP while an agent still reads its configuration, or already ends, would kill it: nothing is
+ * lost by not reading again what is being read.
+ */
+export function outliveHangUps(): void {
+  process.off("SIGHUP", noHarm).on("SIGHUP", noHarm);
+}
+
 /**
  * The first SIGTERM or SIGINT asks the agent to stop; the second ends the process at once, with 128
  * and the signal's number. SIGHUP, which would end a process that does not know it, is told to
