@@ -87,10 +87,10 @@ async function readEvent(
   if (!window.has(offset, entryHeadBytes)) await window.load(offset, entryHeadBytes);
   const start = window.view(offset, entryHeadBytes);
   if (start.length < entryHeadBytes) return "the file ends before the record";
-  if (start[0] === noopOp) return "struck out";
+  const length = start.readInt32BE(1);
+  if (start[0] === noopOp) return length > 0 ? "struck out" : "zeros stand there";
   if (start[0] === fillerOp) return "no record was written there";
   if (start[0] !== recordOp) return "no record begins there";
-  const length = start.readInt32BE(1);
   if (length < 0 || length > left - entryHeadBytes) return "the record is longer than the file";
   const entryBytes = entryHeadBytes + length;
   if (!window.has(offset, entryBytes)) await window.load(offset, entryBytes);

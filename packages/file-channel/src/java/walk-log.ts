@@ -76,14 +76,14 @@ async function walkWindow(window: FileWindow, log: JavaLog, visitor: LogVisitor)
       if (at >= contentEnd) break;
     }
     const length = entryLength(bytes, at, log.size);
-    if (length >= 0 && bytes[0] === noopOp) {
-      if (length > 0) struckOut++;
-      at += entryHeadBytes + length;
-      continue;
-    }
-    if (length >= 0 && bytes[0] === recordOp && isRecord(bytes, length, log, head)) {
-      visitor.record(head, at);
-      records++;
+    // Zeros that a disk lost are no struck out records: what they cover may be a commit.
+    const isEntry = bytes[0] === recordOp || bytes[0] === noopOp;
+    if (isEntry && length >= 0 && isRecord(bytes, length, log, head)) {
+      if (bytes[0] === noopOp) struckOut++;
+      else {
+        visitor.record(head, at);
+        records++;
+      }
       at += entryHeadBytes + length;
       continue;
     }
