@@ -32,6 +32,8 @@ export interface HeaderlessSegment {
   readonly groupAlign: number;
   /** Of the snapshot at its beginning. */
   readonly firstSequence: number | undefined;
+  /** Of the first record that can be read; the segment begins with it or with an earlier one. */
+  readonly firstRead: number;
   /** A group behind the opening: it was written once the header was synced. */
   readonly hadHeader: boolean;
 }
@@ -111,6 +113,7 @@ export async function readHeaderless(
         salt,
         groupAlign: alignIn(file.headerBytes),
         firstSequence: isOpening ? first.sequence : undefined,
+        firstRead: any.head.sequence,
         hadHeader: behind !== undefined,
       };
     }

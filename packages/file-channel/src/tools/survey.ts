@@ -5,6 +5,7 @@ import type { LiveSegment, Snapshot } from "../format/snapshot.ts";
 import { LogState } from "../log/log-state.ts";
 import type { Segment } from "../log/segment.ts";
 import { lookAtDirectories, type SurveyedDirectory } from "./directories.ts";
+import { firstSequenceOf } from "./first-sequence.ts";
 import { rebuildState } from "./rebuild-state.ts";
 import type { DamagedRange } from "./scan-segment.ts";
 import {
@@ -83,6 +84,12 @@ export async function surveyChannel(
     );
   }
   const headers = new Headers(channel, headerless);
+  const shows = headerless.get(newestFile.path);
+  if (shows !== undefined && shows.firstSequence === undefined) {
+    const before = newestWhole(found, newestFile, headers);
+    const firstSequence = await firstSequenceOf(context, newestFile, shows, before);
+    headerless.set(newestFile.path, { ...shows, firstSequence });
+  }
   const newest = headers.of(newestFile, undefined);
   const snapshot = await readSnapshot(files, newest);
   const parts =
@@ -234,4 +241,15 @@ function newestOf(
     (best, file) => (idOf(file) > (best === undefined ? 0 : idOf(best)) ? file : best),
     undefined,
   );
+}
+
+/** The segment before the newest one, by those headers that verify. */
+function newestWhole(
+  found: readonly SegmentFile[],
+  newest: SegmentFile,
+  headers: Headers,
+): SurveyedSegment | undefined {
+  const whole = found.filter(({ header }) => header !== undefined && header.id < newest.namedId);
+  const last = newestOf(whole, new Map());
+  return last === undefined ? undefined : headers.of(last, undefined);
 }
