@@ -24,7 +24,10 @@ const settings: ConsumerSettings = {
 async function begin(own?: Partial<ConsumerListener>) {
   const calls: string[] = [];
   const listeners = new Map<string, (event: { payload: unknown }) => void>();
-  const state = { low: 0, high: 100, committed: 10, answers: true };
+  const state = { low: 0, high: 100, committed: [10, -1], answers: true };
+  /** So many partitions the asked broker has heard of. */
+  const partitions = { known: 2 };
+  const known = <T>(all: readonly T[]): readonly T[] => all.slice(0, partitions.known);
   let eachBatch: (payload: EachBatchPayload) => Promise<void> = () => Promise.resolve();
   const cluster = { getNodeIds: () => [1] };
   const kafka = {
@@ -55,14 +58,20 @@ async function begin(own?: Partial<ConsumerListener>) {
       disconnect: () => Promise.resolve(),
       fetchTopicOffsets: () =>
         state.answers
-          ? Promise.resolve([
-              { partition: 0, low: String(state.low), high: String(state.high) },
-              { partition: 1, low: String(state.low), high: String(state.high) },
-            ])
+          ? Promise.resolve(
+              known([0, 1]).map((partition) => ({
+                ...{ partition, low: String(state.low), high: String(state.high) },
+              })),
+            )
           : Promise.reject(new Error("no answer")),
       fetchOffsets: () =>
         Promise.resolve([
-          { topic: "t", partitions: [{ partition: 0, offset: String(state.committed) }] },
+          {
+            topic: "t",
+            partitions: known(state.committed).map((offset, partition) => ({
+              ...{ partition, offset: String(offset) },
+            })),
+          },
         ]),
     }),
   } as unknown as Kafka;
@@ -101,6 +110,7 @@ async function begin(own?: Partial<ConsumerListener>) {
       assigned,
       failures,
       state,
+      partitions,
       clock,
       ended,
       stopping,
@@ -229,6 +239,20 @@ void test("a member that the group had forgotten owns nothing until it has agree
   assert.deepEqual(calls, ["suspended", "pause 0"]);
   const old = session.commit([{ topic: "t", partition: 0, offset: 12 }]);
   await assert.rejects(old, /not ours now/);
+});
+
+void test("a partition that the asked broker does not know is asked for again, not read from its beginning", async () => {
+  const { emit, clock, calls, failures, state, partitions } = await begin();
+  partitions.known = 1;
+  state.committed = [10, 50];
+  emit("join", { memberAssignment: { t: [1] } });
+  await waitFor("the failure", () => failures.length === 1);
+  assert.match(String(failures[0]), /partition 1 of topic t is not known/);
+  assert.deepEqual(calls, ["pause 1"]);
+  partitions.known = 2;
+  await clock.advance(500);
+  await waitFor("the position", () => calls.includes("resume 1"));
+  assert.deepEqual(calls, ["pause 1", "seek 1 50", "resume 1"]);
 });
 
 void test("offsets that cannot be read are asked for again, and the owner hears of it", async () => {

@@ -26,6 +26,13 @@ interface Assigned {
   next: number | undefined;
 }
 
+/** Where the group is in a partition, -1 for nowhere, and the offsets `[low, high)` that it holds. */
+interface Place {
+  readonly committed: number;
+  readonly low: number;
+  readonly high: number;
+}
+
 type CommitOffsets = EachBatchPayload["commitOffsetsIfNecessary"];
 
 const positionRetryMs = 500;
@@ -216,24 +223,36 @@ export class KafkajsSession {
 
   async #committedPositions(partitions: readonly number[]): Promise<Position[]> {
     if (partitions.length === 0) return [];
+    const { topic } = this.#options.subscription;
+    const places = await this.#fetchPlaces();
+    return partitions.map((partition) => {
+      const place = places.get(partition);
+      if (place === undefined) {
+        // Not every broker knows of a partition at the same time. Its beginning would be a guess.
+        throw new MillraceError(
+          "KAFKA_UNAVAILABLE",
+          `partition ${partition} of topic ${topic} is not known yet: nothing is read of it`,
+        );
+      }
+      const { committed, low, high } = place;
+      return { topic, partition, offset: this.#start(partition, committed, low, high) };
+    });
+  }
+
+  async #fetchPlaces(): Promise<Map<number, Place>> {
     const { topic, groupId } = this.#options.subscription;
     const [ranges, groups] = await Promise.all([
       this.#admin.fetchTopicOffsets(topic),
       this.#admin.fetchOffsets({ groupId, topics: [topic] }),
     ]);
-    const committed = new Map(
-      groups.flatMap((group) => group.partitions.map((p) => [p.partition, Number(p.offset)])),
-    );
-    return partitions.map((partition) => {
+    const places = new Map<number, Place>();
+    for (const { partition, offset } of groups.flatMap((group) => group.partitions)) {
       const range = ranges.find((one) => one.partition === partition);
-      const low = Number(range?.low ?? 0);
-      const high = Number(range?.high ?? 0);
-      return {
-        topic,
-        partition,
-        offset: this.#start(partition, committed.get(partition) ?? -1, low, high),
-      };
-    });
+      if (range === undefined) continue;
+      const [low, high] = [Number(range.low), Number(range.high)];
+      places.set(partition, { committed: Number(offset), low, high });
+    }
+    return places;
   }
 
   /** Where the group reads a partition, which holds `[low, high)`. */
