@@ -188,6 +188,7 @@ class JdbcChannel implements Channel {
 
   async #start(aborted: AbortSignal): Promise<void> {
     this.#stopping = undefined;
+    this.#corrupt = undefined;
     this.#phase = "starting";
     this.#room = this.#makeRoom();
     this.#writer = this.#makeWriter();

@@ -187,6 +187,17 @@ const sqliteErrors: readonly { thrown: Record<string, unknown>; want: string }[]
   { thrown: { code: "SQLITE_BUSY" }, want: "CHANNEL_LOCKED" },
   { thrown: { code: "SQLITE_READONLY" }, want: "WRITE_FAILED" },
 ];
+test("a user or password whose % is no escape is CONFIG_INVALID, and not repeated", async () => {
+  const url = "postgresql://u:se%cret@h/d";
+  const settings = connectionSettings(url, optionsOf(options, {}), channelContext());
+  await assert.rejects(settings, (error: Error & { code?: string }) => {
+    assert.equal(error.code, "CONFIG_INVALID");
+    assert.match(error.message, /driver\.url.*%25/);
+    assert.doesNotMatch(error.message, /cret/);
+    return true;
+  });
+});
+
 test("what either SQLite library throws gets one of our codes", () => {
   for (const { thrown, want } of sqliteErrors) {
     const error = Object.assign(new Error("x"), thrown);

@@ -218,7 +218,8 @@ test("an event whose bytes have changed is not given: takes end with CHANNEL_COR
   const marked = (n: number) => ({ body: Buffer.from(`the body of event ${n}.`) });
   await put(made, EventBatch.fromEvents(numbers(1, 100).map(marked)));
   await made.channel.stop(never);
-  const bytes = await readFile(made.path);
+  const sound = await readFile(made.path);
+  const bytes = Buffer.from(sound);
   // SQLite leaves old copies of what it has moved to other pages.
   let copies = 0;
   for (let at = 0; (at = bytes.indexOf("the body of event 41.", at + 1)) > 0; copies++) {
@@ -242,6 +243,14 @@ test("an event whose bytes have changed is not given: takes end with CHANNEL_COR
   assert.equal(again.channel.trouble?.code, "CHANNEL_CORRUPT");
   await put(again, numberedBatch(1, 1));
   assert.equal(again.channel.size, 61);
+  await again.channel.stop(never);
+
+  // The same channel starts again with its file mended.
+  await writeFile(made.path, sound);
+  await within("start", again.channel.start(never));
+  assert.equal(again.channel.trouble, undefined);
+  const whole = await within("a take", again.channel.beginTake(1));
+  assert.equal(whole.batch.at(0).body.toString(), "the body of event 1.");
   await again.channel.stop(never);
 });
 

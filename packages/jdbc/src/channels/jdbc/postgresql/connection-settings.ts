@@ -31,8 +31,8 @@ export async function connectionSettings(
   const url = parseUrl(databaseUrl);
   const given = new Map<string, string>();
   for (const [key, value] of url.searchParams) given.set(javaNames[key] ?? key, value);
-  if (url.username !== "") given.set("user", decodeURIComponent(url.username));
-  if (url.password !== "") given.set("password", decodeURIComponent(url.password));
+  if (url.username !== "") given.set("user", decode(url.username));
+  if (url.password !== "") given.set("password", decode(url.password));
   for (const [key, value] of await propertiesOf(options.connectionPropertiesFile, context)) {
     if (!given.has(javaNames[key] ?? key)) given.set(javaNames[key] ?? key, value);
   }
@@ -73,6 +73,18 @@ function parseUrl(text: string): URL {
     return new URL(text);
   } catch {
     throw new MillraceError("CONFIG_INVALID", "driver.url is no URL of a PostgreSQL database");
+  }
+}
+
+/** The cause would repeat a secret. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new MillraceError(
+      "CONFIG_INVALID",
+      "driver.url has a % in its user or password that begins no escape: write %25, or give them as db.username and db.password",
+    );
   }
 }
 
