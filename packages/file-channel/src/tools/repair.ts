@@ -112,10 +112,9 @@ async function writeInPlace(files: Files, path: string, at: number, bytes: Buffe
 async function writeClaims({ identity, survey }: RepairPlan, context: ToolContext): Promise<void> {
   const { files } = context.runtime;
   const { channel } = survey;
-  const generation = Math.max(0, ...survey.directories.map(({ claim }) => claim?.generation ?? 0));
   for (const { directory, index } of identity.claims) {
     if (!directory.isPresent) await makeDurableDirectory(files, directory.path);
-    const claim = { channel, index, count: identity.count, ready: true, generation };
+    const claim = { channel, index, count: identity.count, ready: true, ...identity.shared };
     await writeClaim(files, directory.path, { format: 1, ...claim });
   }
 }
