@@ -20,8 +20,10 @@ export type StartThread = (hooks: SqliteThreadHooks) => SqliteThread;
 
 /** A thread of its own: an fdatasync of 5 ms would be 5 ms in which the agent answers nobody. */
 export const startWorker: StartThread = (hooks) => {
-  // Node 22 warns at each load that its SQLite is experimental.
-  const execArgv = [...process.execArgv, "--disable-warning=ExperimentalWarning"];
+  // Of the process's own flags a thread takes few, and needs only what finds the packages. Node 22
+  // warns at each load that its SQLite is experimental.
+  const conditions = process.execArgv.filter((flag) => flag.startsWith("--conditions="));
+  const execArgv = [...conditions, "--disable-warning=ExperimentalWarning"];
   const worker = new Worker(workerUrl(), { execArgv });
   let reason = "it ended";
   let isEnding = false;
