@@ -127,7 +127,9 @@ export function takeContract(test: Suite): void {
     assert.deepEqual(numbersOf(await takeAll(channel, 3)), [1, 2, 3]);
   });
 
-  test("several takes are open at once, each event lent once (T049, T050, T820)", async ({ channel }) => {
+  test("several takes are open at once, each event lent once (T049, T050, T820)", async ({
+    channel,
+  }) => {
     await put(channel, 1, 5);
     await put(channel, 6, 10);
     const a = await take(channel, 3);
