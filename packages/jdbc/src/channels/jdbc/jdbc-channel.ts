@@ -9,13 +9,13 @@ import {
   type TakeTransaction,
   type Timer,
   toMillraceError,
+  WaitingLine,
 } from "@millrace/core";
 import { declareMetrics, type JdbcChannelMetrics } from "./channel-metrics.ts";
 import type { EventStore } from "./event-store.ts";
 import { EventQueue } from "./queue/event-queue.ts";
 import { endOf, type Piece, splitPiece } from "./queue/piece.ts";
 import { Room } from "./queue/room.ts";
-import { WaitingLine } from "./queue/waiting-line.ts";
 import { StoreWriter } from "./store-writer.ts";
 import { LentRows, StoredPut } from "./transactions.ts";
 
@@ -86,7 +86,7 @@ class JdbcChannel implements Channel {
       oldestAgeSeconds: () => this.#oldestAgeSeconds(),
       settledRows: () => this.#writer.settledCount,
     });
-    this.#takers = new WaitingLine(context.runtime.clock, options.keepAliveMs, () => []);
+    this.#takers = new WaitingLine(context.runtime.clock);
     this.#room = this.#makeRoom();
     this.#writer = this.#makeWriter();
   }
@@ -238,7 +238,9 @@ class JdbcChannel implements Channel {
     const isFree = this.#takers.isEmpty && signal?.aborted !== true;
     const pieces = isFree ? this.#take(max) : undefined;
     this.#refill();
-    return pieces === undefined ? this.#takers.wait(max, signal) : Promise.resolve(pieces);
+    return pieces === undefined
+      ? this.#takers.wait(max, this.#options.keepAliveMs, signal, () => [])
+      : Promise.resolve(pieces);
   }
 
   #take(max: number): readonly Piece[] | undefined {

@@ -1,22 +1,18 @@
-import { type Clock, MillraceError } from "@millrace/core";
-import { WaitingLine } from "./waiting-line.ts";
+import { type Clock, MillraceError, WaitingLine } from "@millrace/core";
 
 /** Room for so many events, granted first come, first served. */
 export class Room {
+  readonly #name: string;
   readonly #capacity: number;
+  readonly #keepAliveMs: number;
   readonly #waiting: WaitingLine<number, true>;
   #events = 0;
 
   constructor(name: string, capacity: number, keepAliveMs: number, clock: Clock) {
+    this.#name = name;
     this.#capacity = capacity;
-    this.#waiting = new WaitingLine(clock, keepAliveMs, (asked) => {
-      throw new MillraceError(
-        "CHANNEL_FULL",
-        `${name} holds ${this.#events} of ${capacity} events (maximum.capacity): no room for ${asked} more within ${keepAliveMs} ms`,
-        { context: { held: this.#events, capacity, asked } },
-      );
-    });
-    this.#waiting.onLeft = () => this.#serve();
+    this.#keepAliveMs = keepAliveMs;
+    this.#waiting = new WaitingLine(clock);
   }
 
   /** Counts what a start found; may go over the limit. */
@@ -32,7 +28,11 @@ export class Room {
   /** Resolves when the room is held; throws CHANNEL_FULL. */
   async reserve(events: number, signal: AbortSignal | undefined): Promise<void> {
     if (this.#waiting.isEmpty && this.#grant(events) === true) return;
-    await this.#waiting.wait(events, signal);
+    await this.#waiting.wait(events, this.#keepAliveMs, signal, () => {
+      // Whoever stands behind may ask for less.
+      this.#serve();
+      throw this.#full(events);
+    });
   }
 
   refuseAll(error: MillraceError): void {
@@ -49,5 +49,15 @@ export class Room {
 
   #serve(): void {
     this.#waiting.serve((asked) => this.#grant(asked));
+  }
+
+  #full(asked: number): MillraceError {
+    const held = this.#events;
+    const capacity = this.#capacity;
+    return new MillraceError(
+      "CHANNEL_FULL",
+      `${this.#name} holds ${held} of ${capacity} events (maximum.capacity): no room for ${asked} more within ${this.#keepAliveMs} ms`,
+      { context: { held, capacity, asked } },
+    );
   }
 }
