@@ -9,8 +9,13 @@ test("a SIGHUP before an agent listens, and after it has stopped listening, ends
   assert.equal(process.listenerCount("SIGHUP"), before + 1, "one listener, however often");
   let told = 0;
   const hungUp = (): Promise<void> =>
-    new Promise((resolve) => {
-      process.once("SIGHUP", () => setImmediate(resolve));
+    new Promise((resolve, reject) => {
+      // A signal alone does not keep a process waiting for it.
+      const late = setTimeout(() => reject(new Error("no SIGHUP came")), 10_000);
+      process.once("SIGHUP", () => {
+        clearTimeout(late);
+        setImmediate(resolve);
+      });
       process.kill(process.pid, "SIGHUP");
     });
   await hungUp();
