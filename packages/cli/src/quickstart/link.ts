@@ -22,8 +22,8 @@ export async function openLink(targetPort: number): Promise<Link> {
       socket.on("error", () => undefined);
       socket.on("close", () => {
         pairs.delete(pair);
-        near.resetAndDestroy();
-        far.resetAndDestroy();
+        near.destroy();
+        far.destroy();
       });
     }
   });

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { resetConnection } from "./reset-connection.ts";
 
 /**
  * What the proxy does with bytes and connections from now on.
@@ -126,8 +127,8 @@ export async function createTcpProxy(firstTarget: ProxyTarget): Promise<TcpProxy
 
   function drop(cable: Cable): void {
     if (!cables.delete(cable)) return;
-    cable.client.resetAndDestroy();
-    cable.server?.resetAndDestroy();
+    resetConnection(cable.client);
+    if (cable.server !== undefined) resetConnection(cable.server);
   }
 
   async function listen(port: number): Promise<void> {
