@@ -14,6 +14,12 @@ const suites = {
   crash: { under: ["test/crash"], concurrency: 2, timeoutMs: 1_200_000 },
   postgres: { under: ["test/postgres"], concurrency: 1 },
   kafka: { under: ["test/kafka"], concurrency: 1 },
+  helm: { under: ["test/helm"], concurrency: 1, prepare: "test/helm/harness/prepare.ts" },
+  prometheus: {
+    under: ["test/prometheus"],
+    concurrency: 1,
+    prepare: "test/prometheus/harness/prepare.ts",
+  },
   consul: { under: ["test/consul"], concurrency: 1, prepare: "test/consul/harness/prepare.ts" },
 };
 const args = process.argv.slice(2);

@@ -27,9 +27,10 @@ test("imports run one way between the packages", () => {
     components: ["core", "rpc", "file-channel"],
     jdbc: ["core"],
     kafka: ["core", "rpc"],
+    kubernetes: ["core"],
     agent: ["core"],
     testing: ["core"],
-    cli: ["core", "rpc", "file-channel", "components", "jdbc", "kafka", "agent"],
+    cli: ["core", "rpc", "file-channel", "components", "jdbc", "kafka", "kubernetes", "agent"],
   };
   let seen = 0;
   for (const { path, text } of product) {
@@ -214,7 +215,8 @@ function packageOf(path: string): string {
 
 /** "components/src/sources/avro" for a file of that component; undefined for what belongs to none. */
 function componentOf(path: string): string | undefined {
-  const match = /^packages\/((?:components|jdbc|kafka)\/src\/[a-z-]+s\/[a-z0-9_-]+)\//.exec(path);
+  const match =
+    /^packages\/((?:components|jdbc|kafka|kubernetes)\/src\/[a-z-]+s\/[a-z0-9_-]+)\//.exec(path);
   return match?.[1];
 }
 

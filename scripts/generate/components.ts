@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 /** The packages that hold components: what ships with the agent, then one per outside world. */
-export const componentPackages = ["components", "jdbc", "kafka"] as const;
+export const componentPackages = ["components", "jdbc", "kafka", "kubernetes"] as const;
 
 export interface FoundComponent {
   /** Of `componentPackages`. */

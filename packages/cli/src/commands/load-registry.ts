@@ -6,6 +6,7 @@ export async function loadRegistry(): Promise<readonly RegistryEntry[]> {
     await import("@millrace/components"),
     await import("@millrace/jdbc"),
     await import("@millrace/kafka"),
+    await import("@millrace/kubernetes"),
   ];
   return packages.flatMap(({ registry }) => registry);
 }
