@@ -14,7 +14,8 @@ import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { findConsul } from "./harness/consul-binary.ts";
+import { findGoProgram } from "../harness/go-program.ts";
+import { consulProgram } from "../harness/go-programs.ts";
 import { createConsulServer } from "./harness/consul-server.ts";
 
 const patienceMs = 60_000;
@@ -54,7 +55,7 @@ async function accepted({ metrics }: AgentProcess): Promise<number> {
 }
 
 test("edges and collectors find each other in Consul, and lose nothing when it, or one of them, is gone", async (t) => {
-  const binary = findConsul(t);
+  const binary = findGoProgram(t, consulProgram);
   if (binary === undefined) return;
   const consul = await createConsulServer(t, binary);
   await consul.start();

@@ -25,7 +25,8 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { registrationOptions } from "../../packages/components/src/rpc/registration-options.ts";
 import { createRpcSource, type RpcSource } from "../../packages/components/src/rpc/rpc-source.ts";
-import { findConsul } from "./harness/consul-binary.ts";
+import { findGoProgram } from "../harness/go-program.ts";
+import { consulProgram } from "../harness/go-programs.ts";
 import { type ConsulServer, createConsulServer } from "./harness/consul-server.ts";
 
 const never = new AbortController().signal;
@@ -33,7 +34,7 @@ const now = AbortSignal.abort();
 const patienceMs = 60_000;
 
 async function running(t: TestContext): Promise<ConsulServer | undefined> {
-  const binary = findConsul(t);
+  const binary = findGoProgram(t, consulProgram);
   if (binary === undefined) return undefined;
   const consul = await createConsulServer(t, binary);
   await consul.start();
@@ -291,7 +292,7 @@ test("a Consul that comes back with what it knew is followed again, and nobody r
 });
 
 test("with ACLs, no token is refused or sees nothing, and says so; the token's file opens both", async (t) => {
-  const binary = findConsul(t);
+  const binary = findGoProgram(t, consulProgram);
   if (binary === undefined) return;
   const token = "5f0d3a52-3a10-4e8a-9b0d-0123456789ab";
   const consul = await createConsulServer(t, binary, {

@@ -1,0 +1,5 @@
+/** Run before the suite: building may take longer than a test may. */
+import { preparePrograms } from "../../harness/go-program.ts";
+import { prometheusProgram, promtoolProgram } from "../../harness/go-programs.ts";
+
+await preparePrograms([prometheusProgram, promtoolProgram]);
