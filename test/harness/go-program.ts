@@ -22,6 +22,8 @@ export interface GoProgram {
   readonly goModule: string;
   /** The package that is the program. */
   readonly packagePath: string;
+  /** Go's build tags. */
+  readonly tags?: string;
 }
 
 const buildDeadlineMs = 45 * 60_000;
@@ -71,7 +73,7 @@ export async function preparePrograms(programs: readonly GoProgram[]): Promise<v
 
 /** Builds the pinned version, which takes minutes the first time. Returns why there is none, or undefined. */
 async function buildGoProgram(program: GoProgram): Promise<string | undefined> {
-  const { name, version, goNeeded, goModule, packagePath } = program;
+  const { name, version, goNeeded, goModule, packagePath, tags = "" } = program;
   const reason = whyNot(program);
   if (reason !== undefined) return reason;
   console.log(`building ${name} ${version} from its Go module: this takes minutes, once`);
@@ -81,8 +83,8 @@ async function buildGoProgram(program: GoProgram): Promise<string | undefined> {
   try {
     const head = `module millrace.test/${name}\n\ngo ${goNeeded.join(".")}\n`;
     await writeFile(join(fresh, "go.mod"), `${head}\n${goModule}\n`);
-    const build = ["go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-o", name];
-    const { status, signal, error } = spawnSync("nice", [...build, packagePath], {
+    const build = ["go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-tags", tags];
+    const { status, signal, error } = spawnSync("nice", [...build, "-o", name, packagePath], {
       cwd: fresh,
       stdio: ["ignore", "inherit", "inherit"],
       timeout: buildDeadlineMs,

@@ -31,6 +31,8 @@ export const prometheusProgram: GoProgram = {
   goNeeded: [1, 25],
   goModule: "require github.com/prometheus/prometheus v0.316.0",
   packagePath: "github.com/prometheus/prometheus/cmd/prometheus",
+  // Without the other ways to discover targets: not all of their modules can be had.
+  tags: "remove_all_sd,enable_consul_sd,enable_dns_sd,enable_kubernetes_sd",
 };
 
 /** Prometheus' own checker of rules. */

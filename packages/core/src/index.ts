@@ -30,6 +30,8 @@ export {
   type ChannelProcessorOptions,
   createChannelProcessor,
 } from "./channels/channel-processor.ts";
+export { HeldPut, LentTake } from "./channels/ending-transactions.ts";
+export { SequenceSet, type SequenceRange } from "./channels/sequence-set.ts";
 export { WaitingLine } from "./channels/waiting-line.ts";
 export * from "./sources/source.ts";
 export { createSourceRunner, type SourceRunnerOptions } from "./sources/source-runner.ts";

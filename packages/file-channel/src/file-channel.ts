@@ -1,10 +1,13 @@
 import {
   type Channel,
   type ChannelContext,
-  type EventBatch,
+  EventBatch,
+  HeldPut,
+  LentTake,
   MillraceError,
   type PutTransaction,
   type Ranges,
+  SequenceSet,
   settledBy,
   type TakeTransaction,
   toMillraceError,
@@ -14,17 +17,15 @@ import assert from "node:assert/strict";
 import { type ChannelMetrics, declareMetrics } from "./channel-metrics.ts";
 import { rememberedKeys } from "./keys/remembered-keys.ts";
 import { LogWriter, type StoredPut } from "./log/log-writer.ts";
-import { SequenceSet } from "./log/sequence-set.ts";
 import { type OpenedChannel, openChannel } from "./open-channel.ts";
 import { type FileChannelLimits, type FileChannelOptions, fileChannelDefaults } from "./options.ts";
 import { BacklogReader, readAheadBytes } from "./queue/backlog-reader.ts";
-import { EventQueue, rangeOf } from "./queue/event-queue.ts";
-import type { Piece } from "./queue/piece.ts";
+import { EventQueue, joinPieces, rangeOf } from "./queue/event-queue.ts";
+import { type Piece, splitPiece } from "./queue/piece.ts";
 import { Room, roomBytesOf } from "./queue/room.ts";
 import { recoveredStretches } from "./queue/recovered-stretches.ts";
 import { segmentHeaderBytes } from "./format/segment-header.ts";
 import { assertTransactionFits, diskFull } from "./put-limits.ts";
-import { DurablePut, DurableTake, splitPiece } from "./transactions.ts";
 
 /** A channel whose events outlive the process, with what Flume's FileChannelCounter shows beside. */
 export interface FileChannel extends Channel {
@@ -129,7 +130,7 @@ class DurableChannel implements FileChannel {
     const writer = this.#requireOpen();
     this.#context.counters.EventPutAttemptCount += batch.length;
     if (batch.length === 0)
-      return new DurablePut(
+      return new HeldPut(
         () => Promise.resolve(),
         () => undefined,
       );
@@ -143,7 +144,7 @@ class DurableChannel implements FileChannel {
       release();
       throw this.#closed();
     }
-    return new DurablePut(async () => {
+    return new HeldPut(async () => {
       try {
         this.#requireOpen();
         await writer.put(batch, bytes);
@@ -157,7 +158,7 @@ class DurableChannel implements FileChannel {
 
   async beginTake(max: number, signal?: AbortSignal): Promise<TakeTransaction> {
     assert(max > 0, "a take asks for events");
-    if (this.#phase !== "open") return new DurableTake([], () => undefined);
+    if (this.#phase !== "open") return new LentTake(EventBatch.empty, () => undefined);
     const failure = this.#writer?.failure ?? (this.#canTake() ? undefined : this.#corrupt);
     if (failure !== undefined) {
       this.#errorCounts.take++;
@@ -173,7 +174,7 @@ class DurableChannel implements FileChannel {
     const count = pieces.reduce((sum, { batch }) => sum + batch.length, 0);
     // Flume counts each call, also the one that finds nothing.
     this.#context.counters.EventTakeAttemptCount += Math.max(1, count);
-    return new DurableTake(pieces, (settled) => this.#settle(pieces, settled));
+    return new LentTake(joinPieces(pieces), (settled) => this.#settle(pieces, settled));
   }
 
   get trouble(): MillraceError | undefined {

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { countRanges, invertRanges, joinRanges, liftRanges, type Ranges } from "./ranges.ts";
+import {
+  countRanges,
+  invertRanges,
+  joinRanges,
+  liftRanges,
+  type Ranges,
+  splitByRanges,
+} from "./ranges.ts";
 
 const length = 24;
 const positions = fc.uniqueArray(fc.nat(length - 1)).map((all) => all.sort((a, b) => a - b));
@@ -52,6 +59,24 @@ void test("lifted ranges name the positions that the inner batch was made of", (
         liftRanges(rangesOf(inner), rangesOf(kept)),
         rangesOf(inner.map((position) => kept[position] as number)),
       );
+    }),
+  );
+});
+
+void test("a stretch split by ranges is whole, in order, and each part lies inside or outside", () => {
+  fc.assert(
+    fc.property(positions, fc.nat(length), fc.nat(length), (some, base, count) => {
+      const parts = [...splitByRanges(rangesOf(some), base, count)];
+      assert.deepEqual(
+        positionsOf(parts),
+        Array.from({ length: count }, (_, i) => i),
+      );
+      for (const part of parts) {
+        for (const at of positionsOf([part])) assert.equal(part.isInside, some.includes(base + at));
+      }
+      for (const [i, part] of parts.entries()) {
+        assert.notEqual(part.isInside, parts[i - 1]?.isInside, "as long as it can be");
+      }
     }),
   );
 });

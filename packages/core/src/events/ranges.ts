@@ -50,3 +50,24 @@ export function liftRanges(inner: Ranges, kept: Ranges): Ranges {
   }
   return joinRanges(lifted, []);
 }
+
+/**
+ * What the ranges hold of the `length` positions from `base` on, and what they leave out, in order,
+ * counted from `base`. Each part is as long as it can be.
+ */
+export function* splitByRanges(
+  ranges: Ranges,
+  base: number,
+  length: number,
+): Generator<{ readonly from: number; readonly to: number; readonly isInside: boolean }> {
+  let at = 0;
+  for (const range of ranges) {
+    const from = Math.max(range.from - base, at);
+    const to = Math.min(range.to - base, length);
+    if (from >= to) continue;
+    if (from > at) yield { from: at, to: from, isInside: false };
+    yield { from, to, isInside: true };
+    at = to;
+  }
+  if (at < length) yield { from: at, to: length, isInside: false };
+}

@@ -12,14 +12,9 @@
  *              TLV*                                       reserved: receipts
  *   segment  = u64 id | u64 run | u16 directory | u16 0 | u32 end | u64 firstSeq | u64 nextSeq
  */
+import type { SequenceRange } from "@millrace/core";
 import { readU64, writeU64 } from "./bytes.ts";
 import { readTlvs } from "./tlv.ts";
-
-/** Sequences `[first, end)`. */
-export interface SequenceRange {
-  readonly first: number;
-  readonly end: number;
-}
 
 export interface LiveSegment {
   readonly id: number;

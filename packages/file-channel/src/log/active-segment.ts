@@ -5,13 +5,13 @@ import {
   MillraceError,
   observe,
   type Random,
+  type SequenceRange,
   writeFully,
 } from "@millrace/core";
 import { encodeGroup, groupBytes } from "../format/group.ts";
 import type { NewRecord } from "../format/record.ts";
 import type { BodySealer } from "../format/sealed-body.ts";
 import type { SegmentHeader } from "../format/segment-header.ts";
-import type { SequenceRange } from "../format/snapshot.ts";
 import { beginSegment, type SegmentSealing } from "../keys/segment-sealing.ts";
 import type { LogState } from "./log-state.ts";
 import type { Segment } from "./segment.ts";

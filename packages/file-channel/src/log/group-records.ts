@@ -1,8 +1,8 @@
-import type { EventBatch } from "@millrace/core";
+import type { EventBatch, SequenceRange } from "@millrace/core";
 import { writeU64 } from "../format/bytes.ts";
 import { extType, type NewRecord, recordType } from "../format/record.ts";
 import type { Tlv } from "../format/tlv.ts";
-import { encodeRanges, type SequenceRange } from "../format/snapshot.ts";
+import { encodeRanges } from "../format/snapshot.ts";
 
 /**
  * The records of one group: each put one record over the batch's own slabs, then one ACK for all

@@ -1,6 +1,6 @@
-import type { LiveSegment, SequenceRange, Snapshot } from "../format/snapshot.ts";
+import { type SequenceRange, SequenceSet } from "@millrace/core";
+import type { LiveSegment, Snapshot } from "../format/snapshot.ts";
 import type { Segment } from "./segment.ts";
-import { SequenceSet } from "./sequence-set.ts";
 
 /**
  * What the log holds, as far as it is synced: what a SNAPSHOT written now would say. Acknowledged

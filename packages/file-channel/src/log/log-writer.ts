@@ -3,16 +3,16 @@ import {
   type EventBatch,
   type Log,
   MillraceError,
+  type SequenceRange,
+  SequenceSet,
   type Timer,
   toMillraceError,
 } from "@millrace/core";
 import { recordFlag } from "../format/record.ts";
-import type { SequenceRange } from "../format/snapshot.ts";
 import type { ActiveSegment, Placed } from "./active-segment.ts";
 import { groupRecords } from "./group-records.ts";
 import type { LogState } from "./log-state.ts";
 import type { Segment } from "./segment.ts";
-import { SequenceSet } from "./sequence-set.ts";
 import { SyncError } from "./sync-error.ts";
 import { writeError } from "./write-segment.ts";
 

@@ -1,5 +1,6 @@
+import type { SequenceRange } from "@millrace/core";
 import { extType } from "../format/record.ts";
-import { decodeRanges, type SequenceRange } from "../format/snapshot.ts";
+import { decodeRanges } from "../format/snapshot.ts";
 import type { SegmentHeader } from "../format/segment-header.ts";
 import type { ReadRecord } from "./record-reader.ts";
 

@@ -2,6 +2,7 @@ import {
   EventBatch,
   type FileSystem,
   MillraceError,
+  type SequenceSet,
   systemErrorCode,
   writeFully,
 } from "@millrace/core";
@@ -13,7 +14,6 @@ import { openRecords } from "../log/open-records.ts";
 import { extValue, runOf } from "../log/record-extensions.ts";
 import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
 import { openForReading, type Segment } from "../log/segment.ts";
-import type { SequenceSet } from "../log/sequence-set.ts";
 import type { EventQueue, Stretch } from "./event-queue.ts";
 import { type Room, roomBytesOf } from "./room.ts";
 import { smallPutBytes } from "./small-slab.ts";

@@ -1,5 +1,4 @@
-import { EventBatch } from "@millrace/core";
-import type { SequenceRange } from "../format/snapshot.ts";
+import { EventBatch, type SequenceRange } from "@millrace/core";
 import type { Segment } from "../log/segment.ts";
 import { continuesPiece, cutPiece, type Piece, withOrigin } from "./piece.ts";
 import { SmallSlab, smallPutBytes } from "./small-slab.ts";

@@ -1,4 +1,4 @@
-import { EventBatch, type Origin } from "@millrace/core";
+import { EventBatch, type Origin, type Ranges, splitByRanges } from "@millrace/core";
 
 /**
  * Events of consecutive sequences and one run, in memory. Pieces are immutable; cutting one shares
@@ -25,6 +25,24 @@ export function cutPiece(piece: Piece, count: number): { front: Piece; rest: Pie
       roomBytes: piece.roomBytes - share,
     },
   };
+}
+
+/** The piece, whose first event is position `base` of a batch, cut where that batch's ranges end. */
+export function* splitPiece(
+  piece: Piece,
+  base: number,
+  settled: Ranges,
+): Generator<{ part: Piece; isSettled: boolean }> {
+  let left = piece;
+  for (const { from, to, isInside } of splitByRanges(settled, base, piece.batch.length)) {
+    const count = to - from;
+    if (count === left.batch.length) yield { part: left, isSettled: isInside };
+    else {
+      const { front, rest } = cutPiece(left, count);
+      left = rest;
+      yield { part: front, isSettled: isInside };
+    }
+  }
 }
 
 /** Whether `next` goes on where `piece` ends, so that one origin covers both. */

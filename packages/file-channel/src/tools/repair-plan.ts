@@ -1,5 +1,5 @@
+import type { SequenceRange } from "@millrace/core";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
-import type { SequenceRange } from "../format/snapshot.ts";
 import { repairIdentity, type RepairedIdentity } from "./repair-identity.ts";
 import { readSetAside } from "./set-aside.ts";
 import { type Survey, surveyChannel } from "./survey.ts";

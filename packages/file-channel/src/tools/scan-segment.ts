@@ -1,7 +1,7 @@
-import { EventBatch } from "@millrace/core";
+import { EventBatch, type SequenceRange } from "@millrace/core";
 import { recordFlag, type RecordHead, recordHeadBytes, recordType } from "../format/record.ts";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
-import { decodeRanges, type SequenceRange } from "../format/snapshot.ts";
+import { decodeRanges } from "../format/snapshot.ts";
 import { discardedBy } from "../log/record-extensions.ts";
 import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
 import type { ByteRange } from "./tolerant-handle.ts";

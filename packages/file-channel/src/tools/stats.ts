@@ -1,6 +1,6 @@
+import type { SequenceRange } from "@millrace/core";
 import { readU64 } from "../format/bytes.ts";
 import { extType, recordType } from "../format/record.ts";
-import type { SequenceRange } from "../format/snapshot.ts";
 import { openRecords } from "../log/open-records.ts";
 import { extValue } from "../log/record-extensions.ts";
 import { currentClaims } from "./repair-identity.ts";

@@ -1,7 +1,6 @@
-import { MillraceError } from "@millrace/core";
+import { MillraceError, type SequenceRange } from "@millrace/core";
 import { join } from "node:path";
 import { segmentHeaderBytes } from "../format/segment-header.ts";
-import type { SequenceRange } from "../format/snapshot.ts";
 import { identityFile } from "../log/claim.ts";
 import { currentClaims } from "./repair-identity.ts";
 import { refreshed } from "./in-use.ts";

@@ -1,10 +1,4 @@
-import type { EventBatch, MillraceError } from "@millrace/core";
-
-/** Sequences `[first, end)`. */
-export interface SequenceRange {
-  readonly first: number;
-  readonly end: number;
-}
+import type { EventBatch, MillraceError, SequenceRange } from "@millrace/core";
 
 /** What the database says of a channel when it is opened. */
 export interface StoreState {

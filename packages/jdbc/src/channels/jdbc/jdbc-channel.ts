@@ -1,7 +1,9 @@
 import {
   type Channel,
   type ChannelContext,
-  type EventBatch,
+  EventBatch,
+  HeldPut,
+  LentTake,
   MillraceError,
   type PutTransaction,
   type Ranges,
@@ -17,7 +19,6 @@ import { EventQueue } from "./queue/event-queue.ts";
 import { endOf, type Piece, splitPiece } from "./queue/piece.ts";
 import { Room } from "./queue/room.ts";
 import { StoreWriter } from "./store-writer.ts";
-import { LentRows, StoredPut } from "./transactions.ts";
 
 export interface JdbcChannelOptions {
   /** Events held at most, open puts included; Infinity for no limit. */
@@ -142,7 +143,7 @@ class JdbcChannel implements Channel {
       release();
       throw error;
     }
-    return new StoredPut(async () => {
+    return new HeldPut(async () => {
       try {
         this.#assertUsable();
         if (batch.length > 0) await this.#writer.put(batch);
@@ -154,14 +155,15 @@ class JdbcChannel implements Channel {
   }
 
   async beginTake(max: number, signal?: AbortSignal): Promise<TakeTransaction> {
-    if (this.#phase !== "open") return new LentRows([], () => undefined);
+    if (this.#phase !== "open") return new LentTake(EventBatch.empty, () => undefined);
     const failure = this.#takeFailure();
     if (failure !== undefined) throw failure;
     const pieces = await this.#lend(Math.min(max, this.#options.transactionCapacity), signal);
     const count = pieces.reduce((sum, { batch }) => sum + batch.length, 0);
     // Flume counts each call, also the one that finds nothing.
     this.#context.counters.EventTakeAttemptCount += Math.max(1, count);
-    return new LentRows(pieces, (settled) => this.#settle(pieces, settled));
+    const batch = EventBatch.join(pieces.map((piece) => piece.batch));
+    return new LentTake(batch, (settled) => this.#settle(pieces, settled));
   }
 
   #makeRoom(): Room {

@@ -1,4 +1,4 @@
-import type { MillraceError } from "@millrace/core";
+import { type MillraceError, SequenceSet } from "@millrace/core";
 import {
   type Clock,
   EventBatch,
@@ -13,7 +13,6 @@ import type { EventStore, StoreChange, StoreState } from "./event-store.ts";
 import type { JdbcChannelMetrics } from "./channel-metrics.ts";
 import { isPassing, openPatiently } from "./open-patiently.ts";
 import type { Piece } from "./queue/piece.ts";
-import { SequenceRanges } from "./queue/sequence-ranges.ts";
 
 export interface WriterOptions {
   /** The channel's, for messages. */
@@ -69,7 +68,7 @@ export class StoreWriter {
   /** Stored events that are not settled. */
   #live = { events: 0, bytes: 0 };
   #puts: WaitingPut[] = [];
-  #removed = new SequenceRanges();
+  #removed = new SequenceSet();
   #isDue = false;
   /** A change with puts failed: the next one only removes, which may be possible all the same. */
   #removesFirst = false;
@@ -320,7 +319,7 @@ export class StoreWriter {
     }
     const nextSequence = Math.max(state.nextSequence, this.#next);
     const settled = this.#removed.takeAll();
-    const removed = new SequenceRanges();
+    const removed = new SequenceSet();
     removed.addAll(settled);
     removed.add(this.#next, nextSequence);
     try {

@@ -1,13 +1,13 @@
 import {
   type ChannelContext,
   type EventBatch,
+  HeldPut,
   MillraceError,
   type PutTransaction,
   type Timer,
   toMillraceError,
   WaitingLine,
 } from "@millrace/core";
-import assert from "node:assert/strict";
 import type { KafkaProducer, ProducedRecord } from "../../client/kafka-client.ts";
 import type { KafkaCounters } from "./kafka-channel-metrics.ts";
 import type { Partitioning } from "./partitioning.ts";
@@ -29,7 +29,7 @@ export class Puts {
   readonly #producer: KafkaProducer;
   readonly #partitioning: Partitioning;
   readonly #counters: KafkaCounters;
-  readonly #line: WaitingLine<EventBatch, KafkaPut>;
+  readonly #line: WaitingLine<EventBatch, HeldPut>;
   readonly #sending = new Set<Promise<void>>();
   #bytes = 0;
   #running = true;
@@ -85,11 +85,11 @@ export class Puts {
     await Promise.race([Promise.allSettled(this.#sending), late]);
   }
 
-  #grant(batch: EventBatch): KafkaPut | undefined {
+  #grant(batch: EventBatch): HeldPut | undefined {
     const bytes = batch.byteLength;
     if (this.#bytes > 0 && this.#bytes + bytes > this.#options.bufferBytes) return undefined;
     this.#bytes += bytes;
-    return new KafkaPut(
+    return new HeldPut(
       () => this.#commit(batch),
       () => this.#release(bytes),
     );
@@ -165,31 +165,5 @@ export class Puts {
       `${batch.length} events were not stored in topic ${this.#options.topic} within ` +
         `delivery.timeout.ms of ${this.#options.deliveryTimeoutMs}; some of them may be`,
     );
-  }
-}
-
-class KafkaPut implements PutTransaction {
-  readonly #send: () => Promise<void>;
-  readonly #release: () => void;
-  #ended = false;
-
-  constructor(send: () => Promise<void>, release: () => void) {
-    this.#send = send;
-    this.#release = release;
-  }
-
-  async commit(): Promise<void> {
-    this.#end();
-    await this.#send();
-  }
-
-  async rollback(): Promise<void> {
-    this.#end();
-    this.#release();
-  }
-
-  #end(): void {
-    assert(!this.#ended, "a put transaction ends once");
-    this.#ended = true;
   }
 }

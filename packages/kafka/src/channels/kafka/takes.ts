@@ -2,8 +2,10 @@ import {
   type ChannelContext,
   countRanges,
   EventBatch,
+  LentTake,
   type MillraceError,
   type Ranges,
+  splitByRanges,
   type TakeTransaction,
   type Timer,
   WaitingLine,
@@ -42,7 +44,7 @@ export class Takes implements ConsumerListener {
   readonly #client: KafkaClient;
   readonly #metrics: KafkaChannelMetrics;
   readonly #counters: KafkaCounters;
-  readonly #line: WaitingLine<number, KafkaTake>;
+  readonly #line: WaitingLine<number, LentTake>;
   #queues = new Map<number, PartitionQueue>();
   /** The partition that was served last: the others come first. */
   #served = -1;
@@ -160,13 +162,17 @@ export class Takes implements ConsumerListener {
     this.#context.log.warn(`channel ${this.#context.name}: ${failure.code} ${failure.message}`);
   }
 
-  end(pieces: readonly LentPiece[], settled: Ranges, whole: number): void {
+  #end(pieces: readonly LentPiece[], settled: Ranges, whole: number): void {
     this.#takenAtMs = this.#context.runtime.clock.monotonic();
     const count = countRanges(settled);
     let base = 0;
     for (const piece of pieces) {
       const { length } = piece.batch;
-      piece.queue.end(piece, cutRanges(settled, base, base + length));
+      const parts = [...splitByRanges(settled, base, length)];
+      piece.queue.end(
+        piece,
+        parts.filter(({ isInside }) => isInside),
+      );
       base += length;
     }
     this.#context.counters.EventTakeSuccessCount += count;
@@ -272,7 +278,7 @@ export class Takes implements ConsumerListener {
     return false;
   }
 
-  #take(max: number): KafkaTake {
+  #take(max: number): LentTake {
     const pieces: LentPiece[] = [];
     let left = max;
     for (const queue of left > 0 ? this.#inTurn() : []) {
@@ -284,7 +290,8 @@ export class Takes implements ConsumerListener {
       }
       if (left === 0) break;
     }
-    const take = new KafkaTake(this, pieces);
+    const batch = EventBatch.join(pieces.map((piece) => piece.batch));
+    const take = new LentTake(batch, (settled) => this.#end(pieces, settled, batch.length));
     this.#context.counters.EventTakeAttemptCount += Math.max(1, take.batch.length);
     this.#regulate();
     return take;
@@ -315,46 +322,8 @@ export class Takes implements ConsumerListener {
 
 /** What a channel that is not running gives. */
 export function emptyTake(): TakeTransaction {
-  return new KafkaTake(undefined, []);
+  return new LentTake(EventBatch.empty, () => undefined);
 }
 
 /** Beyond the deadline of a stop the group is left without waiting for its answer. */
 const graceMs = 500;
-
-class KafkaTake implements TakeTransaction {
-  readonly batch: EventBatch;
-  readonly #takes: Takes | undefined;
-  readonly #pieces: readonly LentPiece[];
-  #ended = false;
-
-  constructor(takes: Takes | undefined, pieces: readonly LentPiece[]) {
-    this.#takes = takes;
-    this.#pieces = pieces;
-    this.batch = EventBatch.join(pieces.map(({ batch }) => batch));
-  }
-
-  async commit(settled: Ranges = [{ from: 0, to: this.batch.length }]): Promise<void> {
-    this.#end(this.batch.length === 0 ? [] : settled);
-  }
-
-  async rollback(): Promise<void> {
-    this.#end([]);
-  }
-
-  #end(settled: Ranges): void {
-    assert(!this.#ended, "a take transaction ends once");
-    this.#ended = true;
-    this.#takes?.end(this.#pieces, settled, this.batch.length);
-  }
-}
-
-/** The ranges within `[from, to)`, counted from `from`. */
-function cutRanges(ranges: Ranges, from: number, to: number): Ranges {
-  const cut: { from: number; to: number }[] = [];
-  for (const range of ranges) {
-    const start = Math.max(range.from, from);
-    const end = Math.min(range.to, to);
-    if (start < end) cut.push({ from: start - from, to: end - from });
-  }
-  return cut;
-}

@@ -1,4 +1,4 @@
-import type { EventBatch, Ranges } from "@millrace/core";
+import { type EventBatch, type Ranges, splitByRanges } from "@millrace/core";
 
 /** Events of consecutive sequences, in memory. Immutable; cutting one shares its bytes. */
 export interface Piece {
@@ -23,15 +23,7 @@ export function* splitPiece(
   base: number,
   settled: Ranges,
 ): Generator<{ part: Piece; isSettled: boolean }> {
-  const length = piece.batch.length;
-  let at = 0;
-  for (const range of settled) {
-    const from = Math.max(range.from - base, at);
-    const to = Math.min(range.to - base, length);
-    if (from >= to) continue;
-    if (from > at) yield { part: cutPiece(piece, at, from), isSettled: false };
-    yield { part: cutPiece(piece, from, to), isSettled: true };
-    at = to;
+  for (const { from, to, isInside } of splitByRanges(settled, base, piece.batch.length)) {
+    yield { part: cutPiece(piece, from, to), isSettled: isInside };
   }
-  if (at < length) yield { part: cutPiece(piece, at), isSettled: false };
 }

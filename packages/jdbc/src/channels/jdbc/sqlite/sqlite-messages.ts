@@ -1,5 +1,5 @@
-import type { ErrorCode } from "@millrace/core";
-import type { ReadRequest, SequenceRange, StoreState } from "../event-store.ts";
+import type { ErrorCode, SequenceRange } from "@millrace/core";
+import type { ReadRequest, StoreState } from "../event-store.ts";
 import type { PackedEvents, PackedRows } from "../packed-events.ts";
 
 /** What the worker is told; it answers each request with one reply of the same id, in order. */

@@ -1,9 +1,10 @@
-import { EventBatch, type PutTransaction, type Ranges, type TakeTransaction } from "@millrace/core";
 import assert from "node:assert/strict";
-import type { Piece } from "./queue/piece.ts";
+import type { EventBatch } from "../events/event-batch.ts";
+import type { Ranges } from "../events/ranges.ts";
+import type { PutTransaction, TakeTransaction } from "./channel.ts";
 
-/** Room that is held, and the way to store what it is held for. */
-export class StoredPut implements PutTransaction {
+/** Room that is held for a batch, and the way to store it. Ends once. */
+export class HeldPut implements PutTransaction {
   readonly #store: () => Promise<void>;
   readonly #release: () => void;
   #ended = false;
@@ -29,14 +30,14 @@ export class StoredPut implements PutTransaction {
   }
 }
 
-/** Lent rows, and what becomes of them. */
-export class LentRows implements TakeTransaction {
+/** Lent events, and what becomes of them: `settle` is told which are done; the rest goes back. Ends once. */
+export class LentTake implements TakeTransaction {
   readonly batch: EventBatch;
   readonly #settle: (settled: Ranges) => void;
   #ended = false;
 
-  constructor(pieces: readonly Piece[], settle: (settled: Ranges) => void) {
-    this.batch = EventBatch.join(pieces.map(({ batch }) => batch));
+  constructor(batch: EventBatch, settle: (settled: Ranges) => void) {
+    this.batch = batch;
     this.#settle = settle;
   }
 

@@ -1,4 +1,8 @@
-import type { SequenceRange } from "../format/snapshot.ts";
+/** Sequences `[first, end)`. */
+export interface SequenceRange {
+  readonly first: number;
+  readonly end: number;
+}
 
 /**
  * A set of sequences as sorted disjoint ranges. Takes serve the lowest sequences first, so it stays
@@ -13,6 +17,11 @@ export class SequenceSet {
 
   get ranges(): readonly SequenceRange[] {
     return this.#ranges;
+  }
+
+  /** How many sequences there are. */
+  get count(): number {
+    return this.#ranges.reduce((sum, { first, end }) => sum + end - first, 0);
   }
 
   get isEmpty(): boolean {
