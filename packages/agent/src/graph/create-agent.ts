@@ -43,6 +43,8 @@ export type AgentState = "idle" | "starting" | "running" | "draining" | "stopped
 /** A running configuration. It is started once and stopped once. */
 export interface Agent {
   readonly state: AgentState;
+  /** What runs, or ran last: with what reloads have changed. */
+  readonly configuration: AgentConfiguration;
   /** Where the monitoring port listens, once it does. */
   readonly monitoringPort: number | undefined;
   readonly metrics: MetricsRegistry;
@@ -62,7 +64,7 @@ export interface Agent {
    * Takes over another configuration that is whole and startable, while it runs: new limits of
    * channels, when nothing else is new; else nothing. The log says what came of it.
    */
-  reload(wanted: AgentConfiguration): ReloadOutcome;
+  reload(wanted: AgentConfiguration): Promise<ReloadOutcome>;
   /** Resolves at the first error that makes it wrong to go on. The caller then stops the agent. */
   readonly failed: Promise<MillraceError>;
 }
@@ -258,7 +260,7 @@ export function createAgent(options: AgentOptions): Agent {
     await server?.stop();
   }
 
-  function reload(wanted: AgentConfiguration): ReloadOutcome {
+  async function reload(wanted: AgentConfiguration): Promise<ReloadOutcome> {
     if (state !== "running" || graph === undefined) {
       log.warn(`the configuration is not read again: the agent is ${state}`);
       return "not-running";
@@ -276,6 +278,9 @@ export function createAgent(options: AgentOptions): Agent {
     reload,
     get state() {
       return state;
+    },
+    get configuration() {
+      return current;
     },
     get monitoringPort() {
       return monitoringPort;

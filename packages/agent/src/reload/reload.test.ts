@@ -20,7 +20,7 @@ async function startAgent(context: TestContext, text: string, mode: "strict" | "
     const { configuration: wanted } = await load(changed);
     world.happened.length = 0;
     const before = log.lines.length;
-    const outcome = agent.reload(wanted);
+    const outcome = await agent.reload(wanted);
     const lines = log.lines.slice(before).map(({ message }) => message);
     return { outcome, happened: world.happened, lines };
   };
@@ -73,7 +73,7 @@ a1.channels.c1.capacity = 1
   };
   assert.equal(await waitOfAPut(), 3000);
   const changed = "a1.channels.c1.keep-alive = 20\na1.channels.c1.capacity = 2\n";
-  assert.equal(agent.reload(await load(changed)), "applied");
+  assert.equal(await agent.reload(await load(changed)), "applied");
   const late = waitOfAPut();
   await clock.advance(30_000);
   assert.equal(await late, 20_000);

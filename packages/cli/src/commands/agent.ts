@@ -1,5 +1,4 @@
 import {
-  type Agent,
   type AgentLog,
   createAgent,
   createAgentLog,
@@ -19,6 +18,7 @@ import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
 import { gatherDefines } from "../words/gather-defines.ts";
 import { checkConfiguration } from "./check.ts";
 import { loadRegistry } from "./load-registry.ts";
+import { type AgentRun, companions } from "./companions.ts";
 import { createReload } from "./reload.ts";
 import { listenToSignals, outliveHangUps } from "./signals.ts";
 import { tellProblems } from "./tell-problems.ts";
@@ -85,7 +85,8 @@ async function runAgent(
     ...(home === undefined ? {} : { home }),
   });
   const reload = createReload(() => loadConfiguration(request), agent, log, name);
-  return runUntilStopped(agent, reload, drainMs(defines, log), own);
+  const run = { agent, name, defines, log, request, reload };
+  return runUntilStopped(run, drainMs(defines, log), own);
 }
 
 function tellConfiguration(
@@ -100,15 +101,13 @@ function tellConfiguration(
   for (const path of describePaths(configuration)) own.info(formatPath(path));
 }
 
-async function runUntilStopped(
-  agent: Agent,
-  reload: () => void,
-  drainWithinMs: number,
-  own: Log,
-): Promise<ExitCode> {
-  const signals = listenToSignals(reload);
+async function runUntilStopped(run: AgentRun, drainWithinMs: number, own: Log): Promise<ExitCode> {
+  const { agent } = run;
+  const signals = listenToSignals(() => void run.reload());
+  const beside = companions.map((create) => create(run));
   // Timers of ours do not keep a process alive, and an agent may have nothing else for a while.
   const alive = setInterval(() => {}, 1 << 30);
+  for (const companion of beside) await companion.begin?.();
   const code = await Promise.race([
     signals.asked.then(() => exitCode.ok),
     agent.failed.then(() => exitCode.fatal),
@@ -117,10 +116,12 @@ async function runUntilStopped(
       () => exitCode.start,
     ),
   ]);
+  for (const companion of beside) companion.stopping?.();
   const deadline = new AbortController();
   const timer = setTimeout(() => deadline.abort(), drainWithinMs);
   await agent.stop(deadline.signal);
   clearTimeout(timer);
+  for (const companion of beside) await companion.end?.();
   clearInterval(alive);
   signals.release();
   if (code === exitCode.start) own.error("the agent did not start");

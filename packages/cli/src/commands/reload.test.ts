@@ -33,7 +33,7 @@ function given(load: () => Promise<LoadedConfiguration>) {
   const agent = {
     reload: () => {
       reloads++;
-      return "applied" as const;
+      return Promise.resolve("applied" as const);
     },
   };
   const log = { of: () => lines, close: () => Promise.resolve() };
@@ -55,7 +55,7 @@ test("a bad configuration is not handed to the agent, and each of its problems i
     ],
     startable: false,
   }));
-  reload();
+  void reload();
   await settle();
   assert.equal(reloads(), 0);
   assert.deepEqual(lines(), [
@@ -70,7 +70,7 @@ test("signals that come while the configuration is read make it read once more",
   const { reload, reloads } = given(
     () => new Promise((resolve) => reads.push(() => resolve(loaded))),
   );
-  for (let i = 0; i < 5; i++) reload();
+  for (let i = 0; i < 5; i++) void reload();
   assert.equal(reads.length, 1);
   reads[0]?.();
   await settle();
@@ -78,13 +78,13 @@ test("signals that come while the configuration is read make it read once more",
   reads[1]?.();
   await settle();
   assert.deepEqual([reads.length, reloads()], [2, 2]);
-  reload();
+  void reload();
   assert.equal(reads.length, 3);
 });
 
 test("a configuration that cannot be read leaves the agent as it is", async () => {
   const { reload, reloads, lines } = given(() => Promise.reject(new Error("no disk")));
-  reload();
+  void reload();
   await settle();
   assert.equal(reloads(), 0);
   assert.match(lines()[0] ?? "", /^error the configuration could not be read again/);

@@ -11,9 +11,9 @@ export function createReload(
   agent: Pick<Agent, "reload">,
   log: AgentLog,
   name: string,
-): () => void {
+): () => Promise<void> {
   const own = log.of(name);
-  let reading = false;
+  let reading: Promise<void> | undefined;
   let again = false;
 
   const reload = async (): Promise<void> => {
@@ -22,11 +22,10 @@ export function createReload(
       problems.filter(({ severity }) => severity !== "note"),
       log.of("config"),
     );
-    if (startable) agent.reload(configuration);
+    if (startable) await agent.reload(configuration);
     else own.error("the new configuration has errors: the agent goes on with the one it has");
   };
   const run = async (): Promise<void> => {
-    reading = true;
     do {
       again = false;
       try {
@@ -37,10 +36,11 @@ export function createReload(
         });
       }
     } while (again);
-    reading = false;
+    reading = undefined;
   };
   return () => {
-    if (reading) again = true;
-    else void run();
+    if (reading === undefined) reading = run();
+    else again = true;
+    return reading;
   };
 }
