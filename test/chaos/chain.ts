@@ -94,12 +94,7 @@ export async function createChain(test: TestContext, options: ChainOptions): Pro
       return found ?? first;
     },
     async progress(lines) {
-      const goal = oracle.judge.totals().distinct + lines;
-      const arrived = async (): Promise<boolean> => {
-        await oracle.update();
-        return oracle.judge.totals().distinct >= goal;
-      };
-      await waitFor(`${lines} more lines to arrive`, arrived, progressWithinMs);
+      await oracle.progress(lines, progressWithinMs);
     },
     async start() {
       for (const { agent } of collectors) await agent.start();

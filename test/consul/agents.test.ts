@@ -95,12 +95,7 @@ test("edges and collectors find each other in Consul, and lose nothing when it, 
     );
   };
   const progress = async (lines: number): Promise<void> => {
-    const goal = oracle.judge.totals().distinct + lines;
-    const arrived = async (): Promise<boolean> => {
-      await oracle.update();
-      return oracle.judge.totals().distinct >= goal;
-    };
-    await waitFor(`${lines} more lines to arrive`, arrived, patienceMs);
+    await oracle.progress(lines, patienceMs);
   };
   const receives = async (agent: AgentProcess): Promise<void> => {
     const before = await accepted(agent);

@@ -16,7 +16,6 @@ import {
   type NumberedWriter,
   type Oracle,
   tempDirectory,
-  waitFor,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -81,12 +80,7 @@ async function startChain(t: TestContext, edgeChannel: "file" | "direct"): Promi
   return {
     ...{ edge, tiers, writer, oracle },
     async progress(lines) {
-      const goal = oracle.judge.totals().distinct + lines;
-      const arrived = async (): Promise<boolean> => {
-        await oracle.update();
-        return oracle.judge.totals().distinct >= goal;
-      };
-      await waitFor(`${lines} more lines to arrive`, arrived, 60_000);
+      await oracle.progress(lines, 60_000);
     },
   };
 }

@@ -180,12 +180,7 @@ async function startHop(t: TestContext, wire: string): Promise<Hop> {
   return {
     ...{ sender, receiver, cable, writer, oracle },
     async progress(lines) {
-      const goal = oracle.judge.totals().distinct + lines;
-      const arrived = async (): Promise<boolean> => {
-        await oracle.update();
-        return oracle.judge.totals().distinct >= goal;
-      };
-      await waitFor(`${lines} more lines to arrive`, arrived, 60_000);
+      await oracle.progress(lines, 60_000);
     },
   };
 }

@@ -1,44 +1,14 @@
 import {
   createAgentProcess,
-  createNumberedWriter,
-  createOracle,
-  createSeededRandom,
+  createTailedStage,
   createTcpProxy,
   freePort,
-  type NumberedWriter,
-  type Oracle,
-  tempDirectory,
   waitFor,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-
-interface Stage {
-  readonly folder: string;
-  readonly oracle: Oracle;
-  readonly writer: NumberedWriter;
-}
-
-/** Lines that an agent `a1` tails into a memory channel: what a stop does not drain is lost. */
-async function createStage(t: TestContext): Promise<Stage> {
-  const folder = await tempDirectory(t);
-  await mkdir(join(folder, "out"));
-  const oracle = createOracle({
-    positionFile: join(folder, "positions.json"),
-    outputs: { out: join(folder, "out") },
-  });
-  const writer = await createNumberedWriter({
-    judge: oracle.judge,
-    paths: [join(folder, "a.log")],
-    linesPerSecond: 2_000,
-    lineBytes: 100,
-    random: createSeededRandom(5),
-  });
-  t.after(() => writer.close());
-  return { folder, oracle, writer };
-}
+import { test } from "node:test";
 
 const head = (folder: string): string => `
 a1.sources = r
@@ -56,7 +26,7 @@ a1.sinks.k.channel = c
 `;
 
 void test("SIGTERM under load drains a memory channel and exits 0: what was acknowledged has arrived", async (t) => {
-  const { folder, oracle, writer } = await createStage(t);
+  const { folder, oracle, writer } = await createTailedStage(t, 2_000);
   const configFile = join(folder, "a1.conf");
   await writeFile(
     configFile,
@@ -86,7 +56,7 @@ a1.sinks.k.sink.directory = ${folder}/out
 });
 
 void test("a second signal ends a drain that cannot finish at once, and says what is lost", async (t) => {
-  const { folder, writer } = await createStage(t);
+  const { folder, writer } = await createTailedStage(t, 2_000);
   const cable = await createTcpProxy({ host: "127.0.0.1", port: await freePort() });
   t.after(() => cable.close());
   await cable.setMode("stall");

@@ -1,14 +1,7 @@
 /** A whole agent over a jdbc channel in PostgreSQL: both are killed under load. */
-import {
-  createAgentProcess,
-  createNumberedWriter,
-  createOracle,
-  createSeededRandom,
-  tempDirectory,
-  waitFor,
-} from "@millrace/testing";
+import { createAgentProcess, createTailedStage } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { findPostgres } from "./harness/postgres-binaries.ts";
@@ -25,20 +18,7 @@ if ("skip" in found) {
   after(() => server.stop());
 
   test("an agent that is killed, and whose PostgreSQL is, delivers every line it took [lost: jdbc-postgresql | agent killed | nothing; some twice]", async (t) => {
-    const folder = await tempDirectory(t);
-    await mkdir(join(folder, "out"));
-    const oracle = createOracle({
-      positionFile: join(folder, "positions.json"),
-      outputs: { out: join(folder, "out") },
-    });
-    const writer = await createNumberedWriter({
-      judge: oracle.judge,
-      paths: [join(folder, "a.log")],
-      linesPerSecond: 1000,
-      lineBytes: 100,
-      random: createSeededRandom(5),
-    });
-    t.after(() => writer.close());
+    const { folder, oracle, writer } = await createTailedStage(t, 1000);
     const configFile = join(folder, "a1.conf");
     await writeFile(
       configFile,
@@ -65,17 +45,7 @@ a1.sinks.k.sink.directory = ${folder}/out
     const agent = await createAgentProcess(t, { name: "a1", configFile });
     await agent.start();
     writer.start();
-    const traffic = async (): Promise<void> => {
-      const before = oracle.judge.totals().distinct;
-      await waitFor(
-        "500 more lines",
-        async () => {
-          await oracle.update();
-          return oracle.judge.totals().distinct > before + 500;
-        },
-        patienceMs,
-      );
-    };
+    const traffic = (): Promise<void> => oracle.progress(500, patienceMs);
     for (let round = 0; round < 2; round++) {
       await traffic();
       await agent.kill("SIGKILL");

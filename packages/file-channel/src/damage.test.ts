@@ -1,6 +1,7 @@
 import { MillraceError } from "@millrace/core";
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bytesOf, outcome as startAndTake } from "./disk-image.test.ts";
 import type { FileChannelOptions } from "./options.ts";
 import { drain, idsOf, never, put, range, simDisk, sized } from "./sim-channel.test.ts";
 
@@ -19,7 +20,7 @@ async function written(options: Partial<FileChannelOptions> = {}, killed = false
     await drain(before.channel, 5);
   }
   await before.channel.stop(never);
-  const stale = new Map(sim.disk.paths("/data").map((path) => [path, contentOf(sim.disk, path)]));
+  const stale = new Map(sim.disk.paths("/data").map((path) => [path, bytesOf(sim.disk, path)]));
   const { channel, clock } = await sim.open(options);
   for (let i = 0; i < 8; i++) await put(channel, sized(1 + i * 5, 5 + i * 5, 700));
   const take = await channel.beginTake(9);
@@ -50,7 +51,7 @@ async function copyOf(original: Written): Promise<Written> {
   await files.makeDirectory("/data/one");
   for (const path of original.disk.paths("/data")) {
     const handle = await files.open(path, "create");
-    await handle.write([contentOf(original.disk, path)], 0);
+    await handle.write([bytesOf(original.disk, path)], 0);
     await handle.datasync();
   }
   return { ...sim, stale: original.stale };
@@ -58,31 +59,13 @@ async function copyOf(original: Written): Promise<Written> {
 
 const held = [8, ...range(10, 40)];
 
-function contentOf(
-  disk: { file(path: string): { content: Buffer; length: number } },
-  path: string,
-) {
-  const { content, length } = disk.file(path);
-  return Buffer.from(content.subarray(0, length));
-}
-
 /** What a start and a drain show: everything, or an error that names the damage. */
 async function outcome(
   sim: Written,
   options: Partial<FileChannelOptions> = {},
 ): Promise<{ ids: number[]; code: string | undefined }> {
-  const ids: number[] = [];
-  try {
-    const { channel } = await sim.open(options);
-    while (channel.size > ids.length) {
-      const take = await channel.beginTake(1000);
-      ids.push(...idsOf(take.batch));
-    }
-    return { ids, code: undefined };
-  } catch (error) {
-    assert.ok(error instanceof MillraceError, String(error));
-    return { ids, code: error.code };
-  }
+  const { ids, error } = await startAndTake(sim, options);
+  return { ids, code: error?.code };
 }
 
 test("no damage, and the log gives what it holds", async () => {

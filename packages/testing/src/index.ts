@@ -21,6 +21,7 @@ export * from "./network/dns-server.ts";
 export * from "./network/tcp-proxy.ts";
 export * from "./oracle/numbered-writer.ts";
 export * from "./oracle/oracle.ts";
+export * from "./oracle/tailed-stage.ts";
 export * from "./processes/agent-command.ts";
 export * from "./processes/agent-process.ts";
 export * from "./processes/child-process.ts";

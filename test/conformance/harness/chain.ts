@@ -6,7 +6,6 @@ import {
   type NumberedWriter,
   type Oracle,
   tempDirectory,
-  waitFor,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -89,17 +88,10 @@ export async function createChain(
       for (const { agent } of tiers.toReversed()) await agent.start();
     },
     async progress(lines) {
-      const goal = oracle.judge.totals().distinct + lines;
-      const arrived = async (): Promise<boolean> => {
-        await oracle.update();
-        return oracle.judge.totals().distinct >= goal;
-      };
-      await waitFor(`${lines} more lines to arrive`, arrived, progressWithinMs).catch(
-        (error: Error) => {
-          const outputs = tiers.map(({ agent }) => agent.output().slice(-2_000));
-          throw new Error(`${error.message}; the tiers:\n${outputs.join("\n----\n")}`);
-        },
-      );
+      await oracle.progress(lines, progressWithinMs).catch((error: Error) => {
+        const outputs = tiers.map(({ agent }) => agent.output().slice(-2_000));
+        throw new Error(`${error.message}; the tiers:\n${outputs.join("\n----\n")}`);
+      });
     },
     async check({ lines, kills }) {
       await oracle.settled(progressWithinMs);

@@ -46,6 +46,8 @@ export interface Oracle {
   faultsEnded(): void;
   /** Reads what is new at both ends. */
   update(): Promise<void>;
+  /** Waits until so many more lines have arrived, repetitions aside. */
+  progress(lines: number, deadlineMs: number): Promise<void>;
   /** Waits until every line written so far is acknowledged and has arrived. */
   settled(deadlineMs: number): Promise<void>;
   /** Reads both ends once more, then gives the five judgements, each as an assertion. */
@@ -89,6 +91,14 @@ export function createOracle(options: OracleOptions): Oracle {
       issuedBeforeFresh = judge.totals().issued;
     },
     update,
+    async progress(lines, deadlineMs) {
+      const goal = judge.totals().distinct + lines;
+      const arrived = async (): Promise<boolean> => {
+        await update();
+        return judge.totals().distinct >= goal;
+      };
+      await waitFor(`${lines} more lines to arrive`, arrived, deadlineMs);
+    },
     async settled(deadlineMs) {
       const done = async (): Promise<boolean> => {
         await update();
