@@ -19,7 +19,7 @@ export const helmProgram: GoProgram = {
   name: "helm",
   variable: "MILLRACE_HELM",
   version: "3.22.0",
-  goNeeded: [1, 25],
+  goNeeded: [1, 26],
   goModule: "require helm.sh/helm/v3 v3.22.0",
   packagePath: "helm.sh/helm/v3/cmd/helm",
 };
@@ -28,7 +28,7 @@ export const prometheusProgram: GoProgram = {
   name: "prometheus",
   variable: "MILLRACE_PROMETHEUS",
   version: "0.316.0",
-  goNeeded: [1, 25],
+  goNeeded: [1, 26],
   goModule: "require github.com/prometheus/prometheus v0.316.0",
   packagePath: "github.com/prometheus/prometheus/cmd/prometheus",
   // Without the other ways to discover targets: not all of their modules can be had.
