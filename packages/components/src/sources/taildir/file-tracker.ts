@@ -1,16 +1,21 @@
 import {
   type Counter,
+  fileKey,
   type FileHandle,
   type FileStat,
   type FileSystem,
+  findByInode,
+  hasHead,
+  type OpenedFile,
+  openIfWanted,
+  readHead,
   type SourceContext,
 } from "@millrace/core";
 import { basename, dirname } from "node:path";
-import { findByInode, type OpenedFile, openIfWanted } from "./find-file.ts";
 import { createGroupListing, type FoundFile, type GroupListing } from "./group-listing.ts";
 import type { FileGroup, TaildirOptions } from "./options.ts";
-import { hasFingerprint, isSavedAs, type SavedFile } from "./position-file.ts";
-import { fileKey, readHead, TailedFile } from "./tailed-file.ts";
+import { isSavedAs, type SavedFile } from "./position-file.ts";
+import { TailedFile } from "./tailed-file.ts";
 
 /**
  * Knows which files are followed, whatever they are called by now. A file is its device and inode;
@@ -292,7 +297,7 @@ export class FileTracker {
   async #findSaved(saved: SavedFile, group: FileGroup): Promise<boolean> {
     const directory = dirname(saved.file);
     const opened = await findByInode(this.#system, directory, saved.inode, (stat, head) => {
-      return !this.#files.has(fileKey(stat)) && hasFingerprint(saved, head);
+      return !this.#files.has(fileKey(stat)) && hasHead(saved.fingerprint, head);
     });
     if (opened === undefined) return false;
     const file = this.#add(group, saved.file, opened);

@@ -1,4 +1,4 @@
-import { type FileStat, type Runtime, systemErrorCode } from "@millrace/core";
+import { type FileStat, pathIn, type Runtime, systemErrorCode } from "@millrace/core";
 import type { FileGroup } from "./options.ts";
 
 export interface FoundFile {
@@ -62,8 +62,4 @@ export function createGroupListing(
       );
     },
   };
-}
-
-export function pathIn(directory: string, name: string): string {
-  return directory === "/" ? `/${name}` : `${directory}/${name}`;
 }

@@ -1,4 +1,4 @@
-import { MillraceError, systemRuntime } from "@millrace/core";
+import { hashHead, MillraceError, systemRuntime } from "@millrace/core";
 import { createFailingFiles, tempDirectory } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 import {
   formatPositions,
-  hashHead,
   loadPositions,
   parsePositions,
   type SavedFile,

@@ -15,31 +15,25 @@
 import {
   fileExists,
   type FileSystem,
+  hasHead,
+  type Head,
   MillraceError,
   readWholeFile,
   replaceFile,
 } from "@millrace/core";
-import { createHash } from "node:crypto";
 
 export interface Position {
   readonly inode: number;
   readonly pos: number;
   readonly file: string;
 }
-export interface Fingerprint {
+export interface Fingerprint extends Head {
   /** Bytes the file was last seen to have. */
   readonly size: number;
-  readonly headBytes: number;
-  /** What `hashHead` gave for its first `headBytes` bytes. */
-  readonly head: string;
 }
 /** A file as the last run left it; without a fingerprint when Flume wrote the position. */
 export interface SavedFile extends Position {
   readonly fingerprint: Fingerprint | undefined;
-}
-
-export function hashHead(head: Buffer): string {
-  return createHash("sha256").update(head).digest("hex");
 }
 
 /** Whether the file is the saved one. Flume's rule is inode and path; with a fingerprint the path may differ. */
@@ -48,15 +42,8 @@ export function isSavedAs(
   file: { readonly inode: number; readonly path: string; readonly head: Buffer },
 ): boolean {
   if (saved.inode !== file.inode) return false;
-  const hasHead = saved.fingerprint !== undefined && saved.fingerprint.headBytes > 0;
-  return hasHead ? hasFingerprint(saved, file.head) : saved.file === file.path;
-}
-
-/** Whether a file with these first bytes is the saved one, as far as they tell; false if they tell nothing. */
-export function hasFingerprint({ fingerprint }: SavedFile, head: Buffer): boolean {
-  if (fingerprint === undefined || fingerprint.headBytes === 0) return false;
-  const { headBytes } = fingerprint;
-  return head.length >= headBytes && hashHead(head.subarray(0, headBytes)) === fingerprint.head;
+  const isKnown = saved.fingerprint !== undefined && saved.fingerprint.headBytes > 0;
+  return isKnown ? hasHead(saved.fingerprint, file.head) : saved.file === file.path;
 }
 
 /** Reads the position file's text; throws POSITION_FILE_INVALID with the file's name. */

@@ -11,7 +11,7 @@ import {
 } from "@millrace/core";
 import { dirname } from "node:path";
 import { FileTracker } from "./file-tracker.ts";
-import { type LineBatch, LineReader } from "./line-reader.ts";
+import { type LineBatch, LineBatches } from "./line-batches.ts";
 import { type FileGroup, parseFileGroups, type TaildirOptions } from "./options.ts";
 import { loadPositions, type SavedFile, savePositions } from "./position-file.ts";
 import type { TailedFile } from "./tailed-file.ts";
@@ -49,7 +49,7 @@ class TaildirSource implements PollableSource {
   readonly #groups: readonly FileGroup[];
   readonly #positionFile: string;
   readonly #tracker: FileTracker;
-  readonly #reader: LineReader;
+  readonly #reader: LineBatches;
   readonly #turnBatchesMax: number;
   #isStarted = false;
   #pending: PendingBatch | undefined;
@@ -71,7 +71,7 @@ class TaildirSource implements PollableSource {
       "millrace_source_lines_cut_total",
       "Parts cut off lines that are longer than maxLineBytes.",
     );
-    this.#reader = new LineReader(options, () => {
+    this.#reader = new LineBatches(options, () => {
       if (cut.value++ > 0) return;
       const { maxLineBytes } = options;
       context.log.warn("a line is longer than maxLineBytes and is cut", { maxLineBytes });

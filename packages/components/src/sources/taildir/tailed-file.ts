@@ -1,12 +1,16 @@
-import { encodeHeaders, type FileHandle, type FileStat } from "@millrace/core";
+import {
+  encodeHeaders,
+  fileKey,
+  type FileHandle,
+  type FileStat,
+  hashHead,
+  type ReadableFile,
+} from "@millrace/core";
 import type { FileGroup, TaildirOptions } from "./options.ts";
-import { hashHead, type SavedFile } from "./position-file.ts";
-
-/** As many first bytes as tell one log from another. */
-export const headBytesMax = 1024;
+import type { SavedFile } from "./position-file.ts";
 
 /** One file that is followed, under whatever name it has. */
-export class TailedFile {
+export class TailedFile implements ReadableFile {
   readonly key: string;
   readonly inode: number;
   group: FileGroup;
@@ -100,19 +104,3 @@ export class TailedFile {
 }
 
 const noBytes = Buffer.alloc(0);
-
-/** What stays the same when a file is renamed. */
-export function fileKey({ device, inode }: FileStat): string {
-  return `${device}:${inode}`;
-}
-
-/** The first bytes of an open file. */
-export async function readHead(handle: FileHandle): Promise<Buffer> {
-  const head = Buffer.alloc(headBytesMax);
-  let length = 0;
-  for (;;) {
-    const read = await handle.read(head, length, headBytesMax - length, length);
-    length += read;
-    if (read === 0 || length === headBytesMax) return head.subarray(0, length);
-  }
-}

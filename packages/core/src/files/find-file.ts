@@ -1,6 +1,6 @@
-import { type FileHandle, type FileStat, type FileSystem, systemErrorCode } from "@millrace/core";
-import { pathIn } from "./group-listing.ts";
-import { readHead } from "./tailed-file.ts";
+import { systemErrorCode } from "../errors/millrace-error.ts";
+import type { FileHandle, FileStat, FileSystem } from "../runtime/file-system.ts";
+import { readHead } from "./file-identity.ts";
 
 export interface OpenedFile {
   readonly handle: FileHandle;
@@ -57,4 +57,8 @@ async function hasInode(files: FileSystem, path: string, inode: number): Promise
   } catch {
     return false;
   }
+}
+
+export function pathIn(directory: string, name: string): string {
+  return directory === "/" ? `/${name}` : `${directory}/${name}`;
 }
