@@ -8,6 +8,7 @@ commands
   check      reads the configuration, says every problem and what each path guarantees
   file-channel verify|stats|dump|repair|drain|import   looks after the directories of a file channel
              (docs/file-channel.md; each explains itself with --help)
+  make-certs  makes the certificates that edges and collectors show each other, or renews them
   version    prints the version
   help       prints this
 

@@ -20,6 +20,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   "avro-client": async () => (await import("./commands/avro-client.ts")).avroClientCommand,
   check: async () => (await import("./commands/check.ts")).checkCommand,
   "file-channel": async () => (await import("./commands/file-channel.ts")).fileChannelCommand,
+  "make-certs": async () => (await import("./commands/make-certs.ts")).makeCertsCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
   help: () => Promise.resolve(helpCommand),
 };
