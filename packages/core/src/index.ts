@@ -24,6 +24,7 @@ export * from "./files/file-identity.ts";
 export * from "./files/find-file.ts";
 export * from "./files/line-reader.ts";
 export { nodeFileSystem } from "./runtime/node-file-system.ts";
+export { resetConnection } from "./runtime/reset-connection.ts";
 export { systemRuntime } from "./runtime/system-runtime.ts";
 export * from "./runtime/log.ts";
 export type { Lifecycle } from "./lifecycle.ts";

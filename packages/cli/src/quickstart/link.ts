@@ -1,3 +1,4 @@
+import { resetConnection } from "@millrace/core";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
@@ -22,8 +23,8 @@ export async function openLink(targetPort: number): Promise<Link> {
       socket.on("error", () => undefined);
       socket.on("close", () => {
         pairs.delete(pair);
-        near.destroy();
-        far.destroy();
+        resetConnection(near);
+        resetConnection(far);
       });
     }
   });

@@ -1,6 +1,6 @@
+import { resetConnection } from "@millrace/core";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { resetConnection } from "./reset-connection.ts";
 
 /**
  * What the proxy does with bytes and connections from now on.

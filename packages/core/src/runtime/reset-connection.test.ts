@@ -1,6 +1,6 @@
+import { startChild } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { startChild } from "../processes/child-process.ts";
 
 const program = (reset: string): string => `
   import { createServer, connect } from "node:net";
