@@ -1,20 +1,14 @@
 export type * from "./config/agent-configuration.ts";
 export { listAgents } from "./config/list-agents.ts";
 export { type ConfigurationRequest, loadConfiguration } from "./config/load-configuration.ts";
+export { generationOf } from "./config/generation.ts";
 export { formatProblem, type Problem } from "./config/problem.ts";
 export { didYouMean } from "./config/nearest-name.ts";
 export { describePaths, formatPath, type PathGuarantee } from "./guarantee/describe-paths.ts";
-export {
-  type Agent,
-  type AgentOptions,
-  type AgentState,
-  createAgent,
-} from "./graph/create-agent.ts";
-export {
-  compareConfigurations,
-  type ConfigurationChanges,
-} from "./reload/compare-configurations.ts";
-export type { ReloadOutcome } from "./reload/apply-configuration.ts";
+export type { Agent, AgentOptions, AgentState } from "./graph/agent.ts";
+export { createAgent } from "./graph/create-agent.ts";
+export { compareConfigurations } from "./reload/compare-configurations.ts";
+export type { ReloadOutcome } from "./reload/apply-reload.ts";
 export { type AgentLog, type AgentLogOptions, createAgentLog } from "./log/agent-log.ts";
 export { type LogLevel, readLogSettings } from "./log/log-settings.ts";
 export {

@@ -29,6 +29,10 @@ export interface AgentConfiguration {
   readonly sources: ReadonlyMap<string, SourceConfig>;
   readonly sinks: ReadonlyMap<string, SinkConfig>;
   readonly groups: ReadonlyMap<string, SinkGroupConfig>;
+  /** Channels whose events a reload to this configuration may give up. */
+  readonly discardOnReload: ReadonlySet<string>;
+  /** A number of the files' content: the same wherever the same files run. */
+  readonly generation: number;
 }
 
 export interface Dropped {

@@ -21,6 +21,8 @@ export interface AgentProperties {
   readonly agent: string;
   /** Listed components that have properties, in the order of the list. */
   readonly components: Readonly<Record<Group, readonly ComponentProperties[]>>;
+  /** `<agent>.discardOnReload`: channels whose events a reload may give up. */
+  readonly discardOnReload: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -37,6 +39,7 @@ export function readAgentProperties(
   const problems: Problem[] = [];
   const lists = new Map<Group, Property>();
   const found = new Map<Group, Map<string, Map<string, Property>>>();
+  let discardOnReload: readonly string[] = [];
   const report = (
     severity: Problem["severity"],
     { file, line, column }: Place,
@@ -54,6 +57,9 @@ export function readAgentProperties(
       case "wrong":
         if (!usedAsVariable.has(property.key))
           report("warning", property, property.key, shape.message);
+        break;
+      case "discardOnReload":
+        discardOnReload = property.value.split(/\s+/).filter((name) => name !== "");
         break;
       case "list":
         lists.set(shape.group, property);
@@ -81,12 +87,13 @@ export function readAgentProperties(
       listed(agent, group, lists.get(group), found.get(group) ?? new Map(), report),
     ]),
   ) as unknown as AgentProperties["components"];
-  return { agent, components, problems };
+  return { agent, components, discardOnReload, problems };
 }
 
 type Shape =
   | { is: "other-agent" }
   | { is: "wrong"; message: string }
+  | { is: "discardOnReload" }
   | { is: "list"; group: Group }
   | { is: "component"; group: Group; name: string; key: string };
 
@@ -96,10 +103,11 @@ function shapeOf({ key }: Property, agent: string): Shape {
   if (dot === 0) return { is: "wrong", message: "names no agent before its first dot" };
   if (dot === key.length - 1) return { is: "wrong", message: "names no property behind its agent" };
   if (key.slice(0, dot) !== agent) return { is: "other-agent" };
+  if (key.slice(dot + 1) === "discardOnReload") return { is: "discardOnReload" };
   const [word = "", name, ...rest] = key.slice(dot + 1).split(".");
   const group = groups.find((candidate) => candidate === word);
   if (group === undefined) {
-    const nearest = nearestName(word, groups);
+    const nearest = nearestName(word, [...groups, "discardOnReload"]);
     const meant =
       nearest === undefined ? undefined : [agent, nearest, ...tail(name, rest)].join(".");
     return {

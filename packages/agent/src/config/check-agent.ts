@@ -27,7 +27,7 @@ import type { Property } from "./read-property-files.ts";
  */
 export async function checkAgent(
   given: AgentProperties,
-  checks: Omit<CheckContext, "agent">,
+  checks: Omit<CheckContext, "agent"> & { readonly generation: number },
 ): Promise<{ configuration: AgentConfiguration; dropped: Dropped[] }> {
   let errors = 0;
   const report: Report = (severity, place, property, message) => {
@@ -59,7 +59,11 @@ export async function checkAgent(
   }
   checkBatchSizes(channels, sources, sinks, given, report);
   const groups = await checkSinkGroups(components, sinks, check);
-  const configuration = { agent, channels, sources, sinks, groups };
+  const configuration = {
+    ...{ agent, channels, sources, sinks, groups },
+    discardOnReload: new Set(given.discardOnReload),
+    generation: checks.generation,
+  };
   if (errors === 0) reportLooseEnds(configuration, report);
   return {
     configuration: withoutUnused(configuration),

@@ -1,5 +1,6 @@
 import { type RegistryEntry, type Runtime, systemRuntime } from "@millrace/core";
 import { resolve } from "node:path";
+import { generationOf } from "./generation.ts";
 import { createPluginLoader } from "../plugins/load-plugin.ts";
 import { readPluginFolders } from "../plugins/plugin-folders.ts";
 import { createSubstitution } from "../properties/substitute.ts";
@@ -56,6 +57,7 @@ export async function loadConfiguration(
     runtime,
     report,
     systemProperties: request.defines ?? new Map<string, string>(),
+    generation: generationOf(read.contents),
   });
   const runnable = canRun(configuration);
   if (!runnable && !problems.some(({ severity }) => severity === "error")) {

@@ -14,6 +14,8 @@ export interface PropertyFiles {
   /** Of all files together: the later file wins, and in one file the later line. */
   readonly properties: ReadonlyMap<string, Property>;
   readonly problems: readonly Problem[];
+  /** The bytes of each file that could be read. */
+  readonly contents: readonly Buffer[];
 }
 
 const fileBytesMax = 4 * 1024 * 1024;
@@ -28,41 +30,48 @@ export async function readPropertyFiles(
 ): Promise<PropertyFiles> {
   const properties = new Map<string, Property>();
   const problems: Problem[] = [];
+  const contents: Buffer[] = [];
   for (const path of paths) {
-    const text = await readText(files, path, problems);
-    if (text !== undefined) addFile(path, text, properties, problems);
+    const bytes = await readBytes(files, path, problems);
+    if (bytes === undefined) continue;
+    contents.push(bytes);
+    addFile(path, textOf(path, bytes, problems), properties, problems);
   }
-  return { properties, problems };
+  return { properties, problems, contents };
 }
 
-async function readText(
+async function readBytes(
   files: FileSystem,
   path: string,
   problems: Problem[],
-): Promise<string | undefined> {
-  const add = (severity: Problem["severity"], message: string): void => {
-    problems.push({ severity, file: path, line: 0, column: 0, property: "", message });
-  };
+): Promise<Buffer | undefined> {
   if (/\.(json|ya?ml|xml)$/i.test(path)) {
-    add("error", "only Java properties files are read, not JSON, YAML or XML");
+    const message = "only Java properties files are read, not JSON, YAML or XML";
+    problems.push(ofFile(path, "error", message));
     return undefined;
   }
-  let bytes: Buffer;
   try {
     const { size, isFile } = await files.stat(path);
     if (!isFile) throw new Error("not a file");
     if (size > fileBytesMax) throw new Error(`over ${fileBytesMax} bytes long`);
-    bytes = await readWholeFile(files, path);
+    return await readWholeFile(files, path);
   } catch (error) {
-    add("error", `cannot be read: ${readFailure(error)}`);
+    problems.push(ofFile(path, "error", `cannot be read: ${readFailure(error)}`));
     return undefined;
   }
+}
+
+function textOf(path: string, bytes: Buffer, problems: Problem[]): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    add("note", "is not valid UTF-8 and was read as ISO-8859-1");
+    problems.push(ofFile(path, "note", "is not valid UTF-8 and was read as ISO-8859-1"));
     return bytes.toString("latin1");
   }
+}
+
+function ofFile(file: string, severity: Problem["severity"], message: string): Problem {
+  return { severity, file, line: 0, column: 0, property: "", message };
 }
 
 function readFailure(error: unknown): string {

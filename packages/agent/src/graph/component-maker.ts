@@ -8,14 +8,14 @@ import type {
   Runtime,
 } from "@millrace/core";
 import type { ComponentConfig, PartConfig } from "../config/check-component.ts";
-import type { MetricsRegistry } from "../monitoring/metrics-registry.ts";
+import type { MetricsSource } from "../monitoring/metrics-registry.ts";
 
 export interface MakerOptions {
   readonly agent: string;
   readonly runtime: Runtime;
   /** The log of a component, by its name. */
   readonly log: (component: string) => Log;
-  readonly metrics: MetricsRegistry;
+  readonly metrics: MetricsSource;
   /** Labels that every metric carries, beside agent, component and type. */
   readonly labels: Labels;
   readonly home: string;

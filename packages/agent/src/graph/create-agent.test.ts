@@ -10,7 +10,8 @@ import {
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
 import { createFakeWorld, fakeExample, type FakeWorld, loadText } from "../fake-registry.test.ts";
-import { type Agent, type AgentOptions, createAgent } from "./create-agent.ts";
+import type { Agent, AgentOptions } from "./agent.ts";
+import { createAgent } from "./create-agent.ts";
 
 const never = new AbortController().signal;
 const over = AbortSignal.abort();

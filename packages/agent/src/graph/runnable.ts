@@ -9,11 +9,6 @@ export interface Runnable {
   readonly lifecycle: Lifecycle;
 }
 
-/** A sink or a group of them with its runner. */
-export interface RunnableSink extends Runnable {
-  drain(deadline: AbortSignal): Promise<void>;
-}
-
 /** A component that could not be made or started. */
 export interface Failure {
   readonly title: string;

@@ -16,6 +16,7 @@ import { help } from "../help.ts";
 import type { Command } from "../program.ts";
 import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
 import { gatherDefines } from "../words/gather-defines.ts";
+import { readReloadSettings } from "../words/reload-settings.ts";
 import { checkConfiguration } from "./check.ts";
 import { loadRegistry } from "./load-registry.ts";
 import { type AgentRun, companions } from "./companions.ts";
@@ -74,6 +75,7 @@ async function runAgent(
   }
   const role = defines.get("millrace.role");
   const home = defines.get("user.home");
+  const drainWithinMs = drainMs(defines, log);
   const agent = createAgent({
     configuration: loaded.configuration,
     mode,
@@ -83,10 +85,13 @@ async function runAgent(
     ...(monitoring === undefined ? {} : { monitoring }),
     ...(role === undefined ? {} : { labels: { role } }),
     ...(home === undefined ? {} : { home }),
+    reloadDrainMs: drainWithinMs,
   });
   const reload = createReload(() => loadConfiguration(request), agent, log, name);
-  const run = { agent, name, defines, log, request, reload };
-  return runUntilStopped(run, drainMs(defines, log), own);
+  const { settings: reloadSettings, note } = readReloadSettings(asked, defines);
+  if (note !== undefined) log.of("config").warn(note);
+  const run = { agent, name, defines, log, request, reloadSettings, reload };
+  return runUntilStopped(run, drainWithinMs, own);
 }
 
 function tellConfiguration(

@@ -1,4 +1,6 @@
 import type { Agent, AgentLog, ConfigurationRequest } from "@millrace/agent";
+import type { ReloadSettings } from "../words/reload-settings.ts";
+import { watchConfiguration } from "./watch-configuration.ts";
 
 /** A run of an agent, as what goes with it sees it. */
 export interface AgentRun {
@@ -9,6 +11,7 @@ export interface AgentRun {
   readonly log: AgentLog;
   /** How the configuration is read; the same for each reading. */
   readonly request: ConfigurationRequest;
+  readonly reloadSettings: ReloadSettings;
   /** Reads the configuration again and takes over what is new. Resolves when that is done. */
   reload(): Promise<void>;
 }
@@ -32,4 +35,4 @@ export interface Companion {
 export type CreateCompanion = (run: AgentRun) => Companion;
 
 /** In the order in which they begin, and end. */
-export const companions: readonly CreateCompanion[] = [];
+export const companions: readonly CreateCompanion[] = [watchConfiguration];

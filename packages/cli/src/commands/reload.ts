@@ -2,13 +2,13 @@ import type { Agent, AgentLog, LoadedConfiguration } from "@millrace/agent";
 import { tellProblems } from "./tell-problems.ts";
 
 /**
- * What SIGHUP calls: reads the configuration again and hands it to the agent when it may run. A bad
- * one changes nothing, and the log has all of its problems. Asked for again while it reads, it reads
- * once more: the files may have changed behind it.
+ * What SIGHUP and the watch of the files call: reads the configuration again and hands it to the
+ * agent when it may run. A bad one changes nothing, and the log has all of its problems. Asked for
+ * again while it is at it, it reads once more: the files may have changed behind it.
  */
 export function createReload(
   load: () => Promise<LoadedConfiguration>,
-  agent: Pick<Agent, "reload">,
+  agent: Pick<Agent, "configuration" | "reload" | "rejectReload">,
   log: AgentLog,
   name: string,
 ): () => Promise<void> {
@@ -17,13 +17,18 @@ export function createReload(
   let again = false;
 
   const reload = async (): Promise<void> => {
-    const { configuration, problems, startable } = await load();
+    const loaded = await load();
     tellProblems(
-      problems.filter(({ severity }) => severity !== "note"),
+      loaded.problems.filter(({ severity }) => severity !== "note"),
       log.of("config"),
     );
-    if (startable) await agent.reload(configuration);
-    else own.error("the new configuration has errors: the agent goes on with the one it has");
+    const why = loaded.startable ? whatItWouldBreak(loaded, agent.configuration) : "";
+    if (why === undefined) {
+      await agent.reload(loaded.configuration);
+      return;
+    }
+    agent.rejectReload();
+    own.error(`the new configuration has errors${why}: the agent goes on with the one it has`);
   };
   const run = async (): Promise<void> => {
     do {
@@ -31,6 +36,7 @@ export function createReload(
       try {
         await reload();
       } catch (error) {
+        agent.rejectReload();
         own.error("the configuration could not be read again; the agent goes on as it is", {
           error,
         });
@@ -43,4 +49,18 @@ export function createReload(
     else again = true;
     return reading;
   };
+}
+
+/**
+ * A lenient agent leaves broken parts out at its start; what runs is not ended by an error of the
+ * new configuration.
+ */
+function whatItWouldBreak(
+  { dropped }: LoadedConfiguration,
+  { channels, sources, sinks, groups }: Agent["configuration"],
+): string | undefined {
+  const running = { channel: channels, source: sources, sink: sinks, "sink group": groups };
+  const broken = dropped.filter(({ kind, name }) => running[kind].has(name));
+  if (broken.length === 0) return undefined;
+  return ` and would end ${broken.map(({ kind, name }) => `${kind} ${name}`).join(", ")}`;
 }

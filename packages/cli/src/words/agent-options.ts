@@ -11,6 +11,10 @@ export interface AgentWords {
   readonly dryrun: boolean;
   /** The folders of `--plugins-path`, whose plugins are known by their types. */
   readonly pluginFolders: readonly string[];
+  /** Whether the configuration's files are not to be watched. */
+  readonly noReloadConf: boolean;
+  /** How often they are looked at; undefined or 0 for the default. */
+  readonly pollIntervalSeconds: number | undefined;
   /** Words that were accepted and have no effect, a line each. */
   readonly notes: readonly string[];
 }
@@ -53,7 +57,6 @@ const notSupported = [
 
 const withoutEffect: Readonly<Record<string, string>> = {
   classpath: "there are no Java classes here",
-  "poll-interval": "configuration files are read once, at start",
 };
 
 /** The options, or `"help"`, or what is wrong with them. */
@@ -79,6 +82,10 @@ export function parseAgentWords(
   if (values.strict === true && values.lenient === true) {
     return { problem: "--strict and --lenient exclude each other" };
   }
+  const interval = values["poll-interval"];
+  if (interval !== undefined && !/^\d{1,6}$/.test(interval)) {
+    return { problem: `--poll-interval ${interval} is not a whole number of seconds` };
+  }
   const lenient = values.lenient === true || (program === "flume-ng" && values.strict !== true);
   return {
     agent: values.name,
@@ -89,6 +96,8 @@ export function parseAgentWords(
     pluginFolders: (values["plugins-path"] ?? []).flatMap((list) =>
       list.split(":").filter(Boolean),
     ),
+    noReloadConf: values["no-reload-conf"] === true,
+    pollIntervalSeconds: interval === undefined ? undefined : Number(interval),
     notes: [
       ...words.javaWords.map((word) => `${word} has no effect: there is no Java machine here`),
       ...Object.entries(withoutEffect)

@@ -7,6 +7,7 @@ import test from "node:test";
 import { type AgentWords, parseAgentWords } from "./agent-options.ts";
 import { gatherDefines } from "./gather-defines.ts";
 import { readJavaOpts } from "./java-opts.ts";
+import { readReloadSettings } from "./reload-settings.ts";
 import { splitWords } from "./split-words.ts";
 
 const split: {
@@ -67,10 +68,11 @@ test("Flume's own command line is understood whole", () => {
     mode: "strict",
     dryrun: false,
     pluginFolders: ["p", "q"],
+    noReloadConf: true,
+    pollIntervalSeconds: 5,
     notes: [
       "-Xmx1g has no effect: there is no Java machine here",
       "--classpath has no effect: there are no Java classes here",
-      "--poll-interval has no effect: configuration files are read once, at start",
     ],
   });
 });
@@ -83,10 +85,29 @@ test("millrace is strict and flume-ng lenient, unless they are told", () => {
   assert.equal(understood(`${base} -d`).dryrun, true);
 });
 
+test("files are watched every 30 s, unless the words or -Dmillrace.reload say otherwise", () => {
+  const settings = (line: string, reload?: string) => {
+    const defines = new Map(reload === undefined ? [] : [["millrace.reload", reload]]);
+    const { settings: given, note } = readReloadSettings(understood(`${base}${line}`), defines);
+    return [given.mode, given.pollIntervalSeconds, note];
+  };
+  assert.deepEqual(settings(""), ["watch", 30, undefined]);
+  assert.deepEqual(settings(" -i 5"), ["watch", 5, undefined]);
+  assert.deepEqual(settings(" --poll-interval 0", "watch"), ["watch", 30, undefined]);
+  assert.deepEqual(settings("", "off"), ["off", 30, undefined]);
+  assert.deepEqual(settings(" --no-reload-conf", "watch"), ["off", 30, undefined]);
+  assert.deepEqual(settings("", "on"), [
+    "watch",
+    30,
+    "millrace.reload=on is neither watch nor off; watch is used",
+  ]);
+});
+
 const refused: { line: string; want: RegExp }[] = [
   { line: "agent -f x", want: /^-n <agent> is missing/ },
   { line: "agent -n a1", want: /^-f <file> is missing/ },
   { line: `${base} --frobnicate`, want: /^Unknown option '--frobnicate'$/ },
+  { line: `${base} -i soon`, want: /^--poll-interval soon is not a whole number of seconds/ },
   { line: `${base} more`, want: /^Unexpected argument 'more'/ },
   { line: `${base} --strict --lenient`, want: /exclude each other/ },
   { line: `${base} -z host:2181`, want: /^--zkConnString is not supported in this version/ },

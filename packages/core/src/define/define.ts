@@ -153,6 +153,8 @@ export interface Definition<
   batchSize?(options: OptionsOf<S>): number;
   /** Channels: the options, by their names in code, that `Channel.reconfigure` takes. */
   readonly resizable?: readonly (keyof S & string)[];
+  /** Channels: the options that say where its events lie; with others it would find none of them. */
+  readonly home?: readonly (keyof S & string)[];
   /** Channels: how many events one transaction may hold. */
   transactionCapacity?(options: OptionsOf<S>): number;
   /** Loads the implementation and makes it. Opens and listens on nothing: that is `start`. */

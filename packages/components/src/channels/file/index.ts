@@ -24,6 +24,7 @@ a1.sinks.k1.channel = c1
 `,
   check: checkOptions,
   notes: (values) => noteLogOptions(values),
+  home: ["dataDirs"],
   resizable: ["capacity", "byteCapacity", "transactionCapacity", "keepAliveSeconds", "memoryBytes"],
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>

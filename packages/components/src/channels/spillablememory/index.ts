@@ -26,6 +26,7 @@ a1.sinks.k1.channel = c1
 `,
   check: checkOptions,
   notes: noteOptions,
+  home: ["dataDirs"],
   resizable: [
     "memoryCapacity",
     "overflowCapacity",

@@ -43,6 +43,7 @@ a1.sinks.k1.channel = c1
       .filter((name) => name !== "user.home")
       .map((name) => ({ key: `sysprop.${name}`, message: "there are no JVM properties to set" })),
   ],
+  home: ["driverUrl", "connectionPropertiesFile", "systemProperties"],
   transactionCapacity: (values) => values.transactionCapacity,
   create: async (values, context) =>
     (await import("./configured-channel.ts")).createConfiguredChannel(values, context),

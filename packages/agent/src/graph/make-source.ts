@@ -11,46 +11,38 @@ import {
 } from "@millrace/core";
 import type { AgentConfiguration, SourceConfig } from "../config/agent-configuration.ts";
 import { componentContext, componentMetrics, optionByKey } from "./component-maker.ts";
-import type { GraphBuild } from "./graph-build.ts";
-import type { Runnable } from "./runnable.ts";
+import { makePart, type PartBuild, type PartOptions, type SourcePart } from "./part.ts";
+import { titleOf } from "./runnable.ts";
 
 const keepAliveMsDefault = 3000;
 
-/** Makes the sources that have at least one channel, each with its way into them. */
-export async function makeSources(
-  build: GraphBuild,
+/** Makes a source with its way into those of its channels that are there. Throws PartFailed. */
+export function makeSource(
+  partOptions: PartOptions,
+  config: SourceConfig,
   channels: ReadonlyMap<string, Channel>,
-): Promise<readonly Runnable[]> {
-  const { options } = build;
-  const runnables: Runnable[] = [];
-  for (const config of options.configuration.sources.values()) {
-    const own = new Map<string, Channel>();
-    for (const name of config.channels) {
-      const channel = channels.get(name);
-      if (channel !== undefined) own.set(name, channel);
-    }
-    if (own.size === 0) continue;
-    await build.attempt("source", config, async (title) => {
-      const { name, type } = config;
-      const counters = createSourceCounters();
-      const channelProcessor = await makeProcessor(build, config, own);
-      const context = { ...componentContext(options, config), counters, channelProcessor };
-      const runner = createSourceRunner({
-        source: await config.definition.create(config.options, context),
-        clock: options.runtime.clock,
-        log: context.log,
-        onFatal: (error) => options.onFatal(name, toMillraceError(error)),
-      });
-      const read = () => ({ ...counters });
-      const lifecycle = build.counted(runner, { kind: "SOURCE", name, type, read });
-      runnables.push({ title, name, lifecycle });
+): Promise<SourcePart> {
+  const { name, type, place } = config;
+  const title = titleOf("source", name, type, place);
+  return makePart(partOptions, { title, name }, async (build) => {
+    const { options } = build;
+    const counters = build.counters("SOURCE", config, createSourceCounters);
+    const channelProcessor = await makeProcessor(build, config, channels);
+    const context = { ...componentContext(options, config), counters, channelProcessor };
+    const runner = createSourceRunner({
+      source: await config.definition.create(config.options, context),
+      clock: options.runtime.clock,
+      log: context.log,
+      onFatal: (error) => options.onFatal(name, toMillraceError(error)),
     });
-  }
-  return runnables;
+    const read = () => ({ ...counters });
+    const lifecycle = build.counted(runner, { kind: "SOURCE", name, type, read });
+    return { config, lifecycle };
+  });
 }
 
 async function makeProcessor(
-  { options }: GraphBuild,
+  { options }: PartBuild,
   config: SourceConfig,
   channels: ReadonlyMap<string, Channel>,
 ): Promise<ChannelProcessor> {
@@ -69,7 +61,7 @@ async function makeProcessor(
     clock: options.runtime.clock,
     log: options.log(name),
     get keepAliveMs() {
-      return keepAliveMs(config, options.configuration);
+      return keepAliveMs(config, options.running());
     },
   });
   const accepted = metrics.counter(

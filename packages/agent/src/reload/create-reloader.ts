@@ -1,0 +1,56 @@
+import { type Clock, type Log, settledBy } from "@millrace/core";
+import type { AgentConfiguration } from "../config/agent-configuration.ts";
+import { graceMs } from "../graph/stop-parts.ts";
+import type { ReloadOutcome } from "./apply-reload.ts";
+
+export interface ReloaderOptions {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long what is replaced may finish. */
+  readonly drainMs: number;
+  /** Called one after the other. */
+  readonly apply: (wanted: AgentConfiguration, deadline: AbortSignal) => Promise<ReloadOutcome>;
+}
+
+/** Reloads one after the other, each within its time. */
+export interface Reloader {
+  reload(wanted: AgentConfiguration): Promise<ReloadOutcome>;
+  /**
+   * Lets a reload under way come to its end, so that what is behind it is stopped in order: its own
+   * waits end with the deadline.
+   */
+  finish(deadline: AbortSignal): Promise<void>;
+}
+
+export function createReloader({ clock, log, drainMs, apply }: ReloaderOptions): Reloader {
+  let last: Promise<unknown> = Promise.resolve();
+  let deadline: AbortController | undefined;
+
+  const run = async (wanted: AgentConfiguration): Promise<ReloadOutcome> => {
+    const own = new AbortController();
+    deadline = own;
+    const timer = clock.setTimer(drainMs, () => own.abort());
+    try {
+      return await apply(wanted, own.signal);
+    } finally {
+      timer.cancel();
+      deadline = undefined;
+    }
+  };
+
+  return {
+    reload(wanted) {
+      const outcome = last.then(() => run(wanted));
+      last = outcome.catch(() => {});
+      return outcome;
+    },
+    async finish(stopDeadline) {
+      const cut = (): void => deadline?.abort();
+      stopDeadline.addEventListener("abort", cut);
+      if (stopDeadline.aborted) cut();
+      const ended = await settledBy(last, stopDeadline, clock, graceMs);
+      stopDeadline.removeEventListener("abort", cut);
+      if (!ended) log.error("the reload did not end by the deadline and is left behind");
+    },
+  };
+}
