@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { chartFiles } from "./chart.ts";
 import { componentPackages, readComponents } from "./components.ts";
 import { componentIndex } from "./component-index.ts";
 import { errorPage } from "./error-page.ts";
@@ -20,6 +21,7 @@ export async function generateAll(): Promise<Map<string, string>> {
   files.set("docs/components.md", componentIndex(components));
   files.set("ERRORS.md", errorPage());
   files.set("docs/what-is-lost.md", await lossPage(root));
+  for (const [path, content] of await chartFiles(root)) files.set(path, content);
   for (const component of components) {
     const path = `${component.folder}/README.md`;
     files.set(path, fillOptionTable(await readFile(join(root, path), "utf8"), component, path));

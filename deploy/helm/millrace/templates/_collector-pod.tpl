@@ -8,7 +8,7 @@ metadata: {{- include "millrace.podMetadata" $at | nindent 2 }}
 spec:
   {{- include "millrace.podPlace" $at | nindent 2 }}
   automountServiceAccountToken: false
-  {{- $security := dict "runAsNonRoot" true "runAsUser" 1000 "runAsGroup" 1000 "fsGroup" 1000 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") }}
+  {{- $security := dict "runAsNonRoot" true "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") }}
   securityContext: {{- toYaml (mergeOverwrite $security $pod.podSecurityContext) | nindent 4 }}
   topologySpreadConstraints:
     {{- if $pod.topologySpreadConstraints }}

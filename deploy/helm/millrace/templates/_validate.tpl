@@ -80,9 +80,9 @@ events or cannot work. All problems are told at once, each with its fix.
 {{- end }}
 
 {{- define "millrace.noImage" -}}
-image.repository is empty, and there is no public Millrace image yet. Build one at the root of the repository, and push it or load it into the cluster:
-      docker build -t registry.example/millrace:{{ .Chart.AppVersion }} -f deploy/docker/Dockerfile .
-      docker push registry.example/millrace:{{ .Chart.AppVersion }}      (kind: kind load docker-image registry.example/millrace:{{ .Chart.AppVersion }})
-      helm install ... --set image.repository=registry.example/millrace
+image.repository is empty, and there is no public Millrace image yet. Set image.repository; build with, at the root of the repository:
+      docker build -t REGISTRY/millrace:{{ .Chart.AppVersion }} -f deploy/docker/Dockerfile .
+  then push it (docker push REGISTRY/millrace:{{ .Chart.AppVersion }}) or load it (kind load docker-image REGISTRY/millrace:{{ .Chart.AppVersion }}), and
+      helm install ... --set image.repository=REGISTRY/millrace
   deploy/docker/README.md says more.
 {{- end }}
