@@ -207,6 +207,17 @@ export const errorTable = {
     says: "An RPC client was used after it was closed.",
     todo: "Make another client; nothing of the batch was sent.",
   },
+  // Kubernetes
+  KUBERNETES_REFUSED: {
+    answer: "retry",
+    says: "The Kubernetes API server does not let the agent see the pods of its node, or it cannot be asked without the agent's token.",
+    todo: "Give the agent's service account what the message names; events go on without metadata, and it is asked again.",
+  },
+  KUBERNETES_UNAVAILABLE: {
+    answer: "retry",
+    says: "The Kubernetes API server gave no answer, or none that can be used.",
+    todo: "Check the address and the network in the message; events go on without metadata, and it is asked again.",
+  },
   // Sinks and groups
   SINK_GROUP_UNAVAILABLE: {
     answer: "retry",
