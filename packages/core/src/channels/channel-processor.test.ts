@@ -316,6 +316,24 @@ void test("what an interceptor drops is counted once the rest is stored", async 
   assert.deepEqual(await held(a), [1, 3]);
 });
 
+void test("an interceptor may say what its events are counted as, from 0 at the start", async () => {
+  const { channel, processor, metrics } = given();
+  const a = await channel("a");
+  const discards = { reason: "looped", intended: false };
+  const drop = (to: number) => Object.assign((batch: EventBatch) => batch.slice(to), { discards });
+  const { processEventBatch } = processor(replicating([a]), [
+    drop(1),
+    (batch) => batch.slice(1),
+    drop(2),
+  ]);
+  const looped = { reason: "looped", intended: "false" };
+  assert.equal(metrics.value(discarded, looped), 0);
+  await processEventBatch(numberedBatch(1, 6));
+  assert.equal(metrics.value(discarded, looped), 3, "those of one reason share a counter");
+  assert.equal(metrics.value(discarded, { reason: "interceptor", intended: "true" }), 1);
+  assert.deepEqual(await held(a), [5, 6]);
+});
+
 void test("a batch that interceptors empty is a success, and no selector is asked", async () => {
   const { processor, metrics } = given();
   const selector: ChannelSelector = () => assert.fail("not asked");

@@ -1,7 +1,7 @@
 import { type MillraceError, toMillraceError } from "../errors/millrace-error.ts";
 import type { EventBatch } from "../events/event-batch.ts";
 import { declareDiscard } from "../metrics/common-metrics.ts";
-import type { Metrics } from "../metrics/metrics.ts";
+import type { Counter, Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Log } from "../runtime/log.ts";
 import type { ChannelProcessor, Interceptor } from "../sources/source.ts";
@@ -36,6 +36,7 @@ export function createChannelProcessor(options: ChannelProcessorOptions): Channe
   const intercept = createInterceptorChain(options.interceptors);
   const fanOut = createFanOut(clock, () => options.keepAliveMs);
   const discards = declareDiscards(options.metrics);
+  const leftOutBy = declareLeftOut(options.metrics, options.interceptors, discards.intercepted);
   const sayUnmatched = createUnmatchedLog(clock, log);
 
   const putRequired = async (routes: Routes): Promise<void> => {
@@ -63,10 +64,10 @@ export function createChannelProcessor(options: ChannelProcessorOptions): Channe
     async processEventBatch(batch: EventBatch): Promise<void> {
       if (batch.length === 0) return;
       try {
-        const events = await intercept(batch);
+        const { events, leftOut } = await intercept(batch);
         const routes = events.length === 0 ? noRoutes : selector(events);
         await putRequired(routes);
-        discards.intercepted.value += batch.length - events.length;
+        for (const { interceptor, count } of leftOut) leftOutBy(interceptor).value += count;
         if (routes.unmatched > 0) {
           discards.unmatched.value += routes.unmatched;
           sayUnmatched(routes.unmatched);
@@ -93,6 +94,24 @@ function declareDiscards(metrics: Metrics) {
     intercepted: declareDiscard(metrics, "interceptor", true),
     optionalFailed: declareDiscard(metrics, "optional_channel_failed", false),
   };
+}
+
+/** The counter for what an interceptor leaves out; those that give one reason share it. */
+function declareLeftOut(
+  metrics: Metrics,
+  interceptors: readonly Interceptor[],
+  unnamed: Counter,
+): (interceptor: Interceptor) => Counter {
+  const byReason = new Map<string, Counter>();
+  const counters = new Map<Interceptor, Counter>();
+  for (const interceptor of interceptors) {
+    if (typeof interceptor !== "function" || interceptor.discards === undefined) continue;
+    const { reason, intended } = interceptor.discards;
+    const counter = byReason.get(reason) ?? declareDiscard(metrics, reason, intended);
+    byReason.set(reason, counter);
+    counters.set(interceptor, counter);
+  }
+  return (interceptor) => counters.get(interceptor) ?? unnamed;
 }
 
 /** Flume drops events without a route as if they had succeeded; here someone hears of it. */

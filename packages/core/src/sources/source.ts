@@ -36,7 +36,14 @@ export interface ChannelProcessor {
  * Looks at or changes batches before they are routed: either declared header edits, or a function
  * that returns at most as many events as it was given.
  */
-export type Interceptor = HeaderEdits | ((batch: EventBatch) => EventBatch | Promise<EventBatch>);
+export type Interceptor = HeaderEdits | InterceptBatch;
+
+export interface InterceptBatch {
+  /** Throws what its source is to answer: a MillraceError of answer `reject` for good. */
+  (batch: EventBatch): EventBatch | Promise<EventBatch>;
+  /** What events are counted as that it leaves out: `interceptor`, on purpose, when not given. */
+  readonly discards?: { readonly reason: string; readonly intended: boolean };
+}
 
 /** Whether the source wants to be polled. */
 export function isPollable(source: Source): source is PollableSource {
