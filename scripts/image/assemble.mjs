@@ -12,7 +12,15 @@
 //
 // What it takes is computed from package-lock.json: what @millrace/cli needs, without what is for
 // development and without what is optional (better-sqlite3 compiles, and Node 24 has node:sqlite).
-import { chmodSync, cpSync, lstatSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+} from "node:fs";
 import { rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -116,16 +124,21 @@ function resolvePackage(lock, from, name) {
 function copyOurs(from, to) {
   mkdirSync(to, { recursive: true });
   const manifest = JSON.parse(readFileSync(join(from, "package.json"), "utf8"));
-  for (const name of ["dist", ...(manifest.bin === undefined ? [] : ["bin"])]) {
-    cpSync(join(from, name), join(to, name), {
-      recursive: true,
-      filter: (path) => !wasteFiles.test(path),
-    });
-  }
+  cpSync(join(from, "dist"), join(to, "dist"), {
+    recursive: true,
+    filter: (path) => !wasteFiles.test(path) && hasSource(join(from, "dist"), path),
+  });
+  if (manifest.bin !== undefined) cpSync(join(from, "bin"), join(to, "bin"), { recursive: true });
   // A tool that looks at the image may read these; development dependencies are not there.
   delete manifest.devDependencies;
   delete manifest.optionalDependencies;
   writeFileSync(join(to, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** A build leaves there what was built of files that are gone since. */
+function hasSource(dist, path) {
+  const source = join(dirname(dist), "src", relative(dist, path));
+  return existsSync(lstatSync(path).isDirectory() ? source : source.replace(/\.js$/, ".ts"));
 }
 
 /** An installed package without what is nested in it: that is a package of its own. */
