@@ -113,6 +113,7 @@ export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntr
         transactionCapacity: integer("transactionCapacity", "Events in one.", { default: 100 }),
         ...(durable ? { dataDirs: list("dataDirs", "Where.", { separator: "comma" }) } : {}),
       },
+      ...(durable ? { home: ["dataDirs" as const] } : {}),
       ...(durable ? {} : { resizable: ["capacity" as const, "keepAliveSeconds" as const] }),
       transactionCapacity: ({ transactionCapacity }) => transactionCapacity as number,
       create: async ({ capacity }, { name, counters, runtime }) => {

@@ -38,6 +38,7 @@ export function createAgent(options: AgentOptions): Agent {
   let stopping: Promise<void> | undefined;
   let monitoringPort: number | undefined;
   let fatal: MillraceError | undefined;
+  let allStarted = false;
   let tellFailed: (error: MillraceError) => void = () => {};
   const failed = new Promise<MillraceError>((resolve) => (tellFailed = resolve));
 
@@ -50,12 +51,15 @@ export function createAgent(options: AgentOptions): Agent {
     const why = waiting === undefined ? "" : `: ${waiting[0]} ${waiting[1]}`;
     return { ready: false, reason: state === "running" ? `not all started${why}` : state + why };
   };
+  /** Asked wherever it may cease to be so, it stays true once it was. */
+  const started = (): boolean =>
+    (allStarted ||= state === "running" && starter.notStarted.size === 0);
   const counterGroups = () => counterGroupsOf(graph);
   const server =
     options.monitoring &&
     createMonitoringServer(
       options.monitoring,
-      { agent, metrics, counterGroups, readiness },
+      { agent, metrics, counterGroups, readiness, started },
       options.log("monitoring"),
     );
 
@@ -132,22 +136,25 @@ export function createAgent(options: AgentOptions): Agent {
     }
   }
 
+  const { reloadDrainMs = reloadDrainMsDefault } = options;
   const reloader = createReloader({
-    clock,
-    log,
-    drainMs: options.reloadDrainMs ?? reloadDrainMsDefault,
+    ...{ clock, log, drainMs: reloadDrainMs },
     async apply(wanted, deadline) {
       await starting?.catch(() => {});
       if (state !== "running") {
         log.warn(`the configuration is not read again: the agent is ${state}`);
         return "not-running";
       }
+      started();
       const takeOver = (next: AgentConfiguration): void => {
         current = next;
       };
-      const { discarded } = configMetrics;
-      const tools = { graph, options: partOptions, starter, stopper, clock, log, discarded };
-      const outcome = await applyReload({ ...tools, takeOver }, wanted, deadline);
+      const tools = {
+        ...{ graph, options: partOptions, starter, stopper, clock, log, takeOver },
+        discarded: configMetrics.discarded,
+        undoMs: Math.min(undoMs, reloadDrainMs),
+      };
+      const outcome = await applyReload(tools, wanted, deadline);
       if (isDone(outcome)) configMetrics.succeeded();
       else configMetrics.failed();
       return outcome;
@@ -155,6 +162,7 @@ export function createAgent(options: AgentOptions): Agent {
   });
 
   async function stop(deadline: AbortSignal): Promise<void> {
+    started();
     const running = state === "starting" || state === "running";
     // A reload that waits for the start ends with it.
     if (state === "starting") starter.abort();
@@ -162,9 +170,9 @@ export function createAgent(options: AgentOptions): Agent {
     if (running) log.info("the agent drains: sources stop, sinks deliver what is left");
     await reloader.finish(deadline);
     starter.abort();
-    const started = (starting ?? Promise.resolve()).catch(() => {});
+    const startEnded = (starting ?? Promise.resolve()).catch(() => {});
     await settledBy(
-      started.then(() => starter.settled()),
+      startEnded.then(() => starter.settled()),
       deadline,
       clock,
       graceMs,

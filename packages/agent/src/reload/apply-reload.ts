@@ -44,12 +44,11 @@ export interface ReloadTools extends PartRunner {
   readonly log: Log;
   /** Events that a reload gave up because it was told to. */
   readonly discarded: Counter;
+  /** How long what has started is given to stop when the new does not open. */
+  readonly undoMs: number;
   /** Called between the old's end and the new's start, and with the old when that is taken back. */
   readonly takeOver: (configuration: AgentConfiguration) => void;
 }
-
-/** How long what has started is given to stop when the new does not open. */
-const undoMs = 10_000;
 
 /**
  * Brings what runs to another configuration. What has not changed is not touched.
@@ -152,7 +151,7 @@ async function goesOn(
   failed: keyof Parts,
   running: AgentConfiguration,
 ): Promise<boolean> {
-  const { clock, log } = tools;
+  const { clock, log, undoMs } = tools;
   const undo = new AbortController();
   const timer = clock.setTimer(undoMs, () => undo.abort());
   try {
