@@ -55,6 +55,9 @@ export function findHelm(context: TestContext): Helm | undefined {
   return binary === undefined ? undefined : createHelm(binary);
 }
 
+/** A chart does not change while a test looks at it. */
+const rendered = new Map<string, Rendered>();
+
 export function createHelm(binary: string): Helm {
   const run: Helm["run"] = (words, input) => {
     const { status, stdout, stderr } = spawnSync(binary, words, {
@@ -83,9 +86,14 @@ export function createHelm(binary: string): Helm {
   return {
     run,
     render(options) {
+      const key = JSON.stringify(options);
+      const before = rendered.get(key);
+      if (before !== undefined) return before;
       const { status, stdout, stderr } = template(options);
       if (status !== 0) throw new Error(`helm template ended with ${status}:\n${stderr}`);
-      return { text: stdout, manifests: parseManifests(stdout) };
+      const now = { text: stdout, manifests: parseManifests(stdout) };
+      rendered.set(key, now);
+      return now;
     },
     refuses(options) {
       const { status, stdout, stderr } = template(options);

@@ -10,20 +10,20 @@
 - /etc/millrace/{{ $role }}.conf
 - --poll-interval
 - {{ $values.config.pollSeconds | quote }}
-- -Dflume.monitoring.type=prometheus
-- -Dflume.monitoring.port={{ $values.monitoring.port }}
-- -Dflume.monitoring.bind={{ $values.security.bindAddress }}
-- -Dmillrace.role={{ $role }}
-- -Dmillrace.socket=/run/millrace/agent.sock
-- -Dmillrace.reload={{ ternary "watch" "off" (eq $values.config.onChange "reload") }}
-- -Dmillrace.lockWaitSeconds={{ include "millrace.graceSeconds" . }}
+- '-Dflume.monitoring.type=prometheus'
+- '-Dflume.monitoring.port={{ $values.monitoring.port }}'
+- '-Dflume.monitoring.bind={{ $values.security.bindAddress }}'
+- '-Dmillrace.role={{ $role }}'
+- '-Dmillrace.socket=/run/millrace/agent.sock'
+- '-Dmillrace.reload={{ ternary "watch" "off" (eq $values.config.onChange "reload") }}'
+- '-Dmillrace.lockWaitSeconds={{ include "millrace.graceSeconds" . }}'
 {{- if eq $role "edge" }}
-- -Dmillrace.drainSeconds={{ $values.edge.drain.graceSeconds }}
+- '-Dmillrace.drainSeconds={{ $values.edge.drain.graceSeconds }}'
 {{- else }}
-- -Dmillrace.drainSeconds={{ include "millrace.collectorDrainSeconds" $root }}
+- '-Dmillrace.drainSeconds={{ include "millrace.collectorDrainSeconds" $root }}'
 {{- if include "millrace.handsOver" $root }}
-- -Dmillrace.handOver={{ include "millrace.nearHost" $root | splitList "?interval" | first }}
-- -Dmillrace.handOverSeconds={{ include "millrace.handOverSeconds" $root }}
+- '-Dmillrace.handOver={{ include "millrace.nearHost" $root | splitList "?interval" | first }}'
+- '-Dmillrace.handOverSeconds={{ include "millrace.handOverSeconds" $root }}'
 {{- end }}
 {{- end }}
 {{- end }}
