@@ -446,6 +446,7 @@ void test("the monitoring port answers while the agent starts, runs and drains, 
   const early = await get("/readyz");
   assert.equal(early.status, 503);
   assert.match(early.body, /^starting: channel c1 \(memory, .*flume\.conf:7\) is starting\n$/);
+  assert.equal((await get("/startedz")).status, 503);
   gates.get("start c1")?.();
   await started;
   assert.equal((await get("/readyz")).status, 200);
@@ -456,6 +457,7 @@ void test("the monitoring port answers while the agent starts, runs and drains, 
   const stopped = agent.stop(never);
   await waitFor("the channel's stop", () => gates.has("stop c1"));
   assert.deepEqual(await get("/readyz"), { status: 503, body: "draining\n" });
+  assert.equal((await get("/startedz")).status, 200, "it was never asked while all ran");
   gates.get("stop c1")?.();
   await stopped;
   await assert.rejects(get("/healthz"));

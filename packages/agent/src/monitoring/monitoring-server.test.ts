@@ -40,12 +40,13 @@ function createMonitored() {
     { kind: "SINK", name: "k1", type: "null", ...times, read: () => ({ ...sink }) },
   ];
   const metrics = createMetricsRegistry();
-  const state = { readiness: { ready: true, reason: "ready" } };
+  const state = { readiness: { ready: true, reason: "ready" }, started: true };
   const monitored: Monitored = {
     agent: "a<1>",
     metrics,
     counterGroups: () => groups,
     readiness: () => state.readiness,
+    started: () => state.started,
   };
   return { monitored, source, channel, sink, metrics, state };
 }
@@ -138,6 +139,22 @@ void test("readiness is 503 with its reason, health is 200 all the same", async 
   const answer = await get("/readyz");
   assert.deepEqual([answer.status, answer.body], [503, "draining\n"]);
   assert.equal((await get("/healthz")).status, 200);
+});
+
+void test("/startedz is 503 with the reason until all has started, whatever /readyz says then", async (context) => {
+  const { monitored, state } = createMonitored();
+  const get = await listen(context, monitored);
+  state.readiness = { ready: false, reason: "starting: channel c1 is starting" };
+  state.started = false;
+  const early = await get("/startedz");
+  assert.deepEqual([early.status, early.body], [503, "starting: channel c1 is starting\n"]);
+  state.started = true;
+  state.readiness = { ready: false, reason: "draining" };
+  assert.equal((await get("/readyz")).status, 503);
+  assert.deepEqual(
+    [(await get("/startedz")).status, (await get("/startedz")).body],
+    [200, "started\n"],
+  );
 });
 
 void test("Prometheus gets our metrics, Flume's, and the process's", async (context) => {

@@ -17,6 +17,8 @@ export interface Monitored {
   readonly metrics: MetricsRegistry;
   counterGroups(): readonly CounterGroup[];
   readiness(): Readiness;
+  /** Whether everything has run at one time: it stays so while the agent drains, or is in trouble. */
+  started(): boolean;
 }
 
 /** Answers on one port what is harmless: metrics, health and readiness. */
@@ -42,6 +44,7 @@ const connectionsMax = 100;
  *         /metrics/prometheus  Prometheus' text
  *         /healthz             200 while the event loop turns
  *         /readyz              200 when the agent takes events, else 503 with the reason
+ *         /startedz            200 once all of the agent has started, until it ends, else 503
  *         /                    a page with these links
  *
  * As in Flume paths are compared without regard to case, every method answers but TRACE and
@@ -85,6 +88,9 @@ export function createMonitoringServer(
         const { ready, reason } = monitored.readiness();
         return { status: ready ? 200 : 503, type: plain, body: `${reason}\n` };
       }
+      case "/startedz":
+        if (monitored.started()) return { status: 200, type: plain, body: "started\n" };
+        return { status: 503, type: plain, body: `${monitored.readiness().reason}\n` };
       case "/":
         return { status: 200, type: "text/html;charset=utf-8", body: page(monitored.agent) };
       default:
@@ -140,7 +146,14 @@ function listen(server: Server, { host, port }: MonitoringSettings): Promise<voi
 
 function page(agent: string): string {
   const name = agent.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);
-  const links = ["/metrics", "/metrics.json", "/metrics/prometheus", "/healthz", "/readyz"]
+  const links = [
+    "/metrics",
+    "/metrics.json",
+    "/metrics/prometheus",
+    "/healthz",
+    "/readyz",
+    "/startedz",
+  ]
     .map((path) => `<li><a href="${path}">${path}</a></li>`)
     .join("");
   return `<!doctype html><title>${name}</title><h1>Millrace agent ${name}</h1><ul>${links}</ul>\n`;
