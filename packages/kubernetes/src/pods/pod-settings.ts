@@ -54,3 +54,17 @@ export function podSettings(
     waitMs: options.waitMs,
   };
 }
+
+/** What is wrong with the options though each of them is text. */
+export function checkPodOptions({
+  apiServer,
+}: OptionsOf<typeof podOptions>): { key: string; message: string }[] {
+  if (apiServer === undefined || isHttpUrl(apiServer)) return [];
+  return [
+    { key: "apiServer", message: `"${apiServer}" is not a URL such as https://10.96.0.1:443` },
+  ];
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+}
