@@ -16,7 +16,10 @@ export * from "./tcp/tls-options.ts";
 export { parseIpFilterRules } from "./tcp/ip-filter.ts";
 export type { Reloading } from "./tcp/reloading.ts";
 export {
+  createClientContext,
+  createServerContext,
   createTlsMaterial,
+  type Expiries,
   readTlsMaterial,
   type TlsMaterial,
   type TlsRuntime,

@@ -16,6 +16,7 @@ import {
   type HostValues,
 } from "@millrace/rpc";
 import { openHostList } from "@millrace/rpc/discovery";
+import { watchClientCertificates } from "./certificate-metrics.ts";
 import { readSinkHosts, type SinkHostValues } from "./sink-hosts.ts";
 import { type CountFailure, declareSinkFailures } from "./sink-failures.ts";
 
@@ -69,6 +70,8 @@ class RpcSink implements Sink {
     this.#context = context;
     this.#countFailure = declareSinkFailures(context.metrics);
     const { runtime, log, metrics } = context;
+    const { transport } = options;
+    if (transport?.tls !== undefined) watchClientCertificates(transport.tls, context);
     const { type, addresses, notes } = this.#readHosts(options);
     for (const note of notes) log.warn(note);
     const defaults = { maxAttempts: undefined, backoff: false, maxBackoffMs: 0, failBack: true };

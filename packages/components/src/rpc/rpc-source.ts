@@ -15,6 +15,7 @@ import {
   type TlsFailureReason,
   tlsFailureReasons,
 } from "@millrace/rpc";
+import { watchServerCertificates } from "./certificate-metrics.ts";
 import { createRegistration } from "./registration.ts";
 import type { RegistrationOptions } from "./registration-options.ts";
 
@@ -84,12 +85,14 @@ export function createRpcSource(
     return "OK";
   }
 
+  const tlsContext = transport?.tls && watchServerCertificates(transport.tls, context);
   const server = createServer({
     host: bind,
     port,
     limits: options,
     handler: receive,
     ...(transport === undefined ? {} : { transport }),
+    ...(tlsContext === undefined ? {} : { tlsContext }),
     files: runtime.files,
     clock: runtime.clock,
     log,

@@ -45,7 +45,8 @@ export function createConnectionServer(options: ConnectionServerOptions): EventS
   const limits = { ...defaultEventServerLimits, ...options.limits };
   const { host, clock, log, serve, observer = {}, transport = plainServer } = options;
   const { files = nodeFileSystem } = options;
-  const context = transport.tls && createServerContext(transport.tls, { files, clock, log });
+  const { tls } = transport;
+  const context = tls && (options.tlsContext ?? createServerContext(tls, { files, clock, log }));
   const admission = createHandshakeAdmission(clock);
   const { alpnProtocols = [] } = options;
   const layers: ServerLayers = { transport, admission, alpnProtocols, ...(context && { context }) };

@@ -10,6 +10,8 @@ import {
 export interface Reloading<T> {
   /** What the files last made. Throws only while they have never made anything. */
   current(): Promise<T>;
+  /** What is in use; undefined before anything was made. Looks at no file. */
+  peek(): T | undefined;
 }
 
 export interface ReloadingOptions<T> {
@@ -20,6 +22,8 @@ export interface ReloadingOptions<T> {
   readonly files: FileSystem;
   readonly clock: Clock;
   readonly log: Log;
+  /** Told of each change that makes nothing usable. */
+  readonly rejected?: () => void;
 }
 
 /** How long what is known of the files is believed. */
@@ -30,7 +34,7 @@ export const checkIntervalMs = 3000;
  * change that makes nothing usable is said once, and what was there before stays in use.
  */
 export function createReloading<T>(options: ReloadingOptions<T>): Reloading<T> {
-  const { paths, what, read, files, clock, log } = options;
+  const { paths, what, read, files, clock, log, rejected } = options;
   let made: { readonly value: T } | undefined;
   let stamp = "";
   let checkedAtMs = 0;
@@ -49,6 +53,7 @@ export function createReloading<T>(options: ReloadingOptions<T>): Reloading<T> {
     } catch (thrown) {
       if (made === undefined) throw thrown;
       const error = toMillraceError(thrown);
+      rejected?.();
       log.error(`${what} has changed and cannot be used, the old one stays: ${error.message}`, {
         code: error.code,
       });
@@ -68,6 +73,7 @@ export function createReloading<T>(options: ReloadingOptions<T>): Reloading<T> {
       });
       return checking;
     },
+    peek: () => made?.value,
   };
 }
 

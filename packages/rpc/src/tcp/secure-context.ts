@@ -17,6 +17,14 @@ export interface TlsRuntime {
   readonly files: FileSystem;
   readonly clock: Clock;
   readonly log: Log;
+  /** Told of each change of the files that makes nothing usable: what was there stays. */
+  readonly rejected?: () => void;
+}
+
+/** When what is in use ends: the own certificate, and those who are believed. */
+export interface Expiries {
+  readonly ownAtMs?: number;
+  readonly authorityAtMs?: number;
 }
 
 type Stores = Pick<ClientTls, "keystore" | "truststore">;
@@ -39,9 +47,14 @@ export function createTlsMaterial(
   return createReloading({ paths: pathsOf(tls), what, read, files, clock, log });
 }
 
-/** A server's context for node:tls, and the certificate it shows. */
-export interface ServerContext {
+/** A client's context for node:tls. */
+export interface ClientContext {
   readonly context: SecureContext;
+  readonly expiries: Expiries;
+}
+
+/** A server's context for node:tls, and the certificate it shows. */
+export interface ServerContext extends ClientContext {
   readonly certificate: X509Certificate;
 }
 
@@ -53,19 +66,20 @@ export function createServerContext(tls: ServerTls, runtime: TlsRuntime): Reload
     const key = await readKeyStore(tls.keystore, reader);
     const trust = tls.truststore && (await readTrustStore(tls.truststore, reader));
     const { certificate } = key;
-    return { certificate, context: makeContext(tls, { key, ...(trust && { trust }) }) };
+    const material = { key, ...(trust && { trust }) };
+    return { certificate, context: makeContext(tls, material), expiries: expiriesOf(material) };
   };
   const what = "the server's certificate";
   return createReloading({ ...runtime, paths: pathsOf(tls), what, read });
 }
 
-/** A client's context, and what it was made of. */
-interface ClientContext {
+/** A client's contexts, and what they are made of. */
+interface ClientContexts {
   readonly tls: ClientTls;
-  readonly reloading: Reloading<SecureContext>;
+  readonly reloading: Reloading<ClientContext>;
 }
 
-const clientContexts = new WeakMap<TlsStore, ClientContext>();
+const clientContexts = new WeakMap<TlsStore, ClientContexts>();
 const contextKeys = [
   "keystore",
   "truststore",
@@ -76,23 +90,36 @@ const contextKeys = [
 ] as const;
 
 /**
- * A client's context for node:tls. It is kept beside the store objects of `tls`: hand the same ones
- * to every connection, so that files are read when they change and not for each.
+ * A client's context for node:tls, made anew when its files change. It is kept beside the store
+ * objects of `tls`: hand the same ones to every connection, so that files are read when they change
+ * and not for each.
  */
-export function clientContextOf(tls: ClientTls, runtime: TlsRuntime): Promise<SecureContext> {
-  const key = tls.keystore ?? tls.truststore;
-  const read = async (): Promise<SecureContext> =>
-    makeContext(tls, await readTlsMaterial(tls, { files, nowMs: clock.now() }));
+export function createClientContext(tls: ClientTls, runtime: TlsRuntime): Reloading<ClientContext> {
   const { files, clock } = runtime;
-  if (key === undefined) return read();
-  const kept = clientContexts.get(key);
+  const key = tls.keystore ?? tls.truststore;
+  const kept = key && clientContexts.get(key);
   if (kept !== undefined && contextKeys.every((name) => kept.tls[name] === tls[name])) {
-    return kept.reloading.current();
+    return kept.reloading;
   }
+  const read = async (): Promise<ClientContext> => {
+    const material = await readTlsMaterial(tls, { files, nowMs: clock.now() });
+    return { context: makeContext(tls, material), expiries: expiriesOf(material) };
+  };
   const what = "what the client trusts or shows";
   const reloading = createReloading({ ...runtime, paths: pathsOf(tls), what, read });
-  clientContexts.set(key, { tls, reloading });
-  return reloading.current();
+  if (key !== undefined) clientContexts.set(key, { tls, reloading });
+  return reloading;
+}
+
+export async function clientContextOf(tls: ClientTls, runtime: TlsRuntime): Promise<SecureContext> {
+  return (await createClientContext(tls, runtime).current()).context;
+}
+
+function expiriesOf({ key, trust }: TlsMaterial): Expiries {
+  return {
+    ...(key && { ownAtMs: key.expiresAtMs }),
+    ...(trust && { authorityAtMs: trust.expiresAtMs }),
+  };
 }
 
 function makeContext(tls: ServerTls | ClientTls, { key, trust }: TlsMaterial): SecureContext {

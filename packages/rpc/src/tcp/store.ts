@@ -14,11 +14,15 @@ export interface KeyMaterial {
   /** The key's own certificate first, then each one's issuer. */
   readonly chainPem: string;
   readonly certificate: X509Certificate;
+  /** When the first certificate of the chain ends. */
+  readonly expiresAtMs: number;
 }
 
 /** Certificates of those who are believed. */
 export interface TrustMaterial {
   readonly certificatePems: readonly string[];
+  /** When the last of them ends, and nobody is believed any more: old and new may stand together. */
+  readonly expiresAtMs: number;
 }
 
 /** Where stores are read, and the time that certificates are judged by. */
@@ -63,6 +67,7 @@ export async function readKeyStore(store: TlsStore, reader: StoreReader): Promis
     keyPem: key.export({ type: "pkcs8", format: "pem" }) as string,
     chainPem: chain.map(String).join(""),
     certificate,
+    expiresAtMs: Math.min(...chain.map(endOf)),
   };
 }
 
@@ -80,7 +85,12 @@ export async function readTrustStore(store: TlsStore, reader: StoreReader): Prom
     const text = "holds no certificate that is valid today: it has one that";
     throw invalid("truststore", store, `${text} ${problems[0]}; put in new ones`);
   }
-  return { certificatePems: certificates.map(String) };
+  const expiresAtMs = Math.max(...certificates.map(endOf));
+  return { certificatePems: certificates.map(String), expiresAtMs };
+}
+
+function endOf({ validTo }: X509Certificate): number {
+  return Date.parse(validTo);
 }
 
 type Role = "keystore" | "truststore";

@@ -1,4 +1,6 @@
 import type { Clock, EventBatch, FileSystem, Lifecycle, Log, MillraceError } from "@millrace/core";
+import type { Reloading } from "../tcp/reloading.ts";
+import type { ServerContext } from "../tcp/secure-context.ts";
 import type { ServerTransport } from "../tcp/security.ts";
 import type { TlsFailureReason } from "../tcp/tls-failure.ts";
 
@@ -64,6 +66,8 @@ export interface EventServerOptions {
   readonly limits?: Partial<EventServerLimits>;
   /** Plain TCP, and everyone is let in, when not given. */
   readonly transport?: ServerTransport;
+  /** What TLS is made of, where the owner has an eye on it too; made of `transport` when not given. */
+  readonly tlsContext?: Reloading<ServerContext>;
   /** Where the files of TLS are; the machine's when not given. */
   readonly files?: FileSystem;
   readonly observer?: EventServerObserver;
