@@ -2,8 +2,8 @@
 import { freePort, projectRoot, tempDirectory, waitFor } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync } from "node:fs";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { test, type TestContext } from "node:test";
 import {
   assembleRoot,
@@ -136,6 +136,15 @@ test("the image, without an engine, in namespaces of its own", async (suite) => 
       if (lstatSync(join(app, name)).isSymbolicLink()) continue;
       assert.equal(mode & 0o444, 0o444, `${name} cannot be read by all`);
       assert.equal(mode & 0o022, 0, `${name} can be written by others`);
+    }
+  });
+
+  await suite.test("both commands are on the path, and lead to what can be executed", () => {
+    for (const name of ["millrace", "flume-ng"]) {
+      const path = join(root, "usr/local/bin", name);
+      const target = resolve(dirname(path), readlinkSync(path));
+      assert.equal(target, join(root, "app/packages/cli/bin", `${name}.js`));
+      assert.equal(lstatSync(target).mode & 0o111, 0o111);
     }
   });
 
