@@ -42,7 +42,11 @@ export interface Rendered {
 
 export interface Helm {
   /** Runs Helm, whatever comes of it. */
-  run(words: readonly string[], input?: string): { status: number; stdout: string; stderr: string };
+  run(
+    words: readonly string[],
+    input?: string,
+    cwd?: string,
+  ): { status: number; stdout: string; stderr: string };
   /** Fails with what Helm says when it renders nothing. */
   render(options: RenderOptions): Rendered;
   /** What Helm says when it refuses; fails when it does not. */
@@ -59,10 +63,10 @@ export function findHelm(context: TestContext): Helm | undefined {
 const rendered = new Map<string, Rendered>();
 
 export function createHelm(binary: string): Helm {
-  const run: Helm["run"] = (words, input) => {
+  const run: Helm["run"] = (words, input, cwd) => {
     const { status, stdout, stderr } = spawnSync(binary, words, {
       encoding: "utf8",
-      input,
+      ...{ input, cwd },
       maxBuffer: 64 * 1_048_576,
       timeout: 60_000,
     });
