@@ -21,6 +21,9 @@ options of agent and check
       flume.root.logger=INFO,console   or   millrace.log.level=error|warn|info|debug
       millrace.drainSeconds=30         how long a stop may take to deliver what is left
       millrace.role=edge|collector     a label of every metric
+      millrace.reload=watch|off        whether the files are read again when they change (watch)
+  -i, --poll-interval <s>  how often the files are looked at; 30 seconds (docs/reload.md)
+  --no-reload-conf         the files are not watched; SIGHUP still has them read again
   --plugins-path <dirs>    folders of plugins, separated by colons (docs/plugins.md)
   --inventory <file>...    check: every agent of many files, which of them run as they are, which
                            with notes, and which need a decision (docs/migrate-from-flume.md)
@@ -39,11 +42,11 @@ options of avro-client
   -R, --headerFile <file>  properties that are the headers of every event
   -c, -D, -h               as above
 
-accepted, and without effect here: -X..., -javaagent:..., -agentlib:..., -C, --classpath,
---no-reload-conf, -i, --poll-interval
+accepted, and without effect here: -X..., -javaagent:..., -agentlib:..., -C, --classpath
 
 signals
   SIGTERM, SIGINT   the agent drains and stops; a second one ends it at once
+  SIGHUP            the configuration is read again; what has changed is taken over
 
 exit codes
   0  done, or stopped as told
