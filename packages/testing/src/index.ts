@@ -19,6 +19,8 @@ export type { PowerCut } from "./files/simulated-file.ts";
 export * from "./kubernetes/api-server.ts";
 export type { PodFields } from "./kubernetes/pod-object.ts";
 export * from "./kubernetes/service-account.ts";
+export type { FakeContainer, LogStream } from "./kubelet/fake-container.ts";
+export * from "./kubelet/fake-kubelet.ts";
 export * from "./network/consul-agent.ts";
 export * from "./network/dns-server.ts";
 export * from "./network/tcp-proxy.ts";

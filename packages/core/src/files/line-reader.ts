@@ -20,8 +20,11 @@ export interface ReadableFile {
 export interface LineTaker {
   /** No more lines are wanted now. */
   readonly isFull: boolean;
-  /** A line that begins at `at`, without its end; of one that is too long, a part (`isCut`). */
-  take(line: Buffer, at: number, isCut: boolean): void;
+  /**
+   * A line that begins at `at`, without its end; of one that is too long, a part (`isCut`). What
+   * comes next begins at `next`.
+   */
+  take(line: Buffer, at: number, isCut: boolean, next: number): void;
 }
 
 /**
@@ -72,7 +75,7 @@ export class LineReader {
     }
     const rest = this.#holds(file, at) ? this.#chunk.subarray(at - this.#start) : undefined;
     if (isFinal && rest !== undefined && !taker.isFull) {
-      taker.take(rest, at, false);
+      taker.take(rest, at, false, at + rest.length);
       at += rest.length;
     }
     return at;
@@ -130,13 +133,15 @@ export class LineReader {
       const found = chunk.indexOf(newline, from);
       const end = found < 0 ? chunk.length : found;
       if (end - from > this.#maxLineBytes) {
-        taker.take(chunk.subarray(from, from + this.#maxLineBytes), this.#start + from, true);
-        from += this.#maxLineBytes;
+        const cutAt = from + this.#maxLineBytes;
+        taker.take(chunk.subarray(from, cutAt), this.#start + from, true, this.#start + cutAt);
+        from = cutAt;
         continue;
       }
       if (found < 0) break;
       const isCrLf = found > from && chunk[found - 1] === carriageReturn;
-      taker.take(chunk.subarray(from, isCrLf ? found - 1 : found), this.#start + from, false);
+      const line = chunk.subarray(from, isCrLf ? found - 1 : found);
+      taker.take(line, this.#start + from, false, this.#start + found + 1);
       from = found + 1;
     }
     return this.#start + from;

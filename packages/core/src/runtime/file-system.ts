@@ -14,6 +14,8 @@ export interface FileSystem {
   readDirectory(path: string): Promise<DirectoryEntry[]>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  /** Gives the file a second name, which must not exist (EEXIST); both on one disk (EXDEV). */
+  link?(path: string, second: string): Promise<void>;
   /** Makes the directory and its missing parents; existing ones are fine. */
   makeDirectory(path: string): Promise<void>;
   /** Makes the names in a directory durable: fsync on the directory itself. */

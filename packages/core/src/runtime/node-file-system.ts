@@ -1,6 +1,7 @@
 import { constants, type Stats } from "node:fs";
 import {
   type FileHandle as NodeHandle,
+  link,
   mkdir,
   open,
   readdir,
@@ -32,6 +33,7 @@ export const nodeFileSystem: FileSystem = {
   },
   rename,
   unlink,
+  link,
   async makeDirectory(path) {
     await mkdir(path, { recursive: true, mode: 0o750 });
   },

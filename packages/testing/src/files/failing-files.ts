@@ -86,6 +86,10 @@ export function createFailingFiles(
       step();
       return files.rename(from, to);
     },
+    async link(path, second) {
+      step();
+      return files.link?.(path, second);
+    },
     async unlink(path) {
       step();
       return files.unlink(path);
