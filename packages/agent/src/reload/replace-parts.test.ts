@@ -1,5 +1,11 @@
 import { MillraceError, systemRuntime } from "@millrace/core";
-import { createCollectingLog, numberedBatch, waitFor, within } from "@millrace/testing";
+import {
+  createCollectingLog,
+  createFakeClock,
+  numberedBatch,
+  waitFor,
+  within,
+} from "@millrace/testing";
 import assert from "node:assert/strict";
 import test, { type TestContext } from "node:test";
 import { createFakeWorld, fakeExample, type FakeWorld, loadText } from "../fake-registry.test.ts";
@@ -106,7 +112,7 @@ for (const { what, more, want } of [
   });
 }
 
-test("what an earlier reload made is stopped with the agent, and what it removed is not", async (context) => {
+test("what an earlier reload made is stopped with the agent, and what it removed is not (T1053)", async (context) => {
   const { agent, world, reload } = await startAgent(context, wide);
   const other = wide.replaceAll("k1", "k9");
   const { outcome, steps, lines } = await reload(other);
@@ -300,7 +306,7 @@ a1.sinks.k9.channel = c9
   assert.equal(world.channels.get("c9")?.size, 3);
 });
 
-test("a stop in the middle of a reload lets it end, and then stops all there is", async (context) => {
+test("a stop in the middle of a reload lets it end, and then stops all there is (T591)", async (context) => {
   const { agent, world, load } = await startAgent(context, wide);
   let letGo: () => void = () => {};
   const gate = new Promise<void>((resolve) => (letGo = resolve));
@@ -335,6 +341,32 @@ test("reloads go one after the other, and the last one asked for runs at the end
   const steps = world.happened.filter((what) => /^(start|stop)/.test(what));
   assert.deepEqual(steps, ["stop r1", "start r1", "stop r1", "start r1", "stop r1", "start r1"]);
   assert.equal(agent.configuration, wanted[2]);
+});
+
+test("in lenient mode a reload ends the attempts to start what it replaces", async (context) => {
+  const world = createFakeWorld();
+  const text = `${wide}a1.sinks.k1.batch-size = 7\n`;
+  const clock = createFakeClock();
+  const runtime = { ...systemRuntime, clock };
+  const { configuration } = await loadText(text, { world, mode: "lenient" });
+  const { configuration: wanted } = await loadText(wide, { world, mode: "lenient" });
+  let broken = true;
+  world.step = (what) => {
+    if (what === "start k1" && broken) throw new MillraceError("PATH_MISSING", "no /out");
+  };
+  const log = createCollectingLog();
+  const agent = createAgent({ configuration, mode: "lenient", runtime, log: () => log });
+  context.after(() => within("the agent's stop", agent.stop(AbortSignal.abort())));
+  await agent.start();
+  await clock.advance(0);
+  assert.match(agent.readiness().reason, /^not all started: sink k1/);
+  broken = false;
+  world.happened.length = 0;
+  assert.equal(await within("the reload", agent.reload(wanted)), "applied");
+  assert.deepEqual(agent.readiness(), { ready: true, reason: "ready" });
+  await clock.advance(10_000);
+  const starts = world.happened.filter((what) => what === "start k1");
+  assert.equal(starts.length, 1, "the one that was tried before is tried no more");
 });
 
 test("in lenient mode what still did not start can be put right by a reload (T1054)", async (context) => {

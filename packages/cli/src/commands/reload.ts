@@ -1,16 +1,18 @@
-import type { Agent, AgentLog, LoadedConfiguration } from "@millrace/agent";
+import type { Agent, AgentConfiguration, AgentLog, LoadedConfiguration } from "@millrace/agent";
 import { tellProblems } from "./tell-problems.ts";
 
 /**
  * What SIGHUP and the watch of the files call: reads the configuration again and hands it to the
  * agent when it may run. A bad one changes nothing, and the log has all of its problems. Asked for
- * again while it is at it, it reads once more: the files may have changed behind it.
+ * again while it is at it, it reads once more: the files may have changed behind it. `taken` is told
+ * of each configuration that runs from then on.
  */
 export function createReload(
   load: () => Promise<LoadedConfiguration>,
   agent: Pick<Agent, "configuration" | "reload" | "rejectReload">,
   log: AgentLog,
   name: string,
+  taken: (configuration: AgentConfiguration) => void = () => {},
 ): () => Promise<void> {
   const own = log.of(name);
   let reading: Promise<void> | undefined;
@@ -24,7 +26,8 @@ export function createReload(
     );
     const why = loaded.startable ? whatItWouldBreak(loaded, agent.configuration) : "";
     if (why === undefined) {
-      await agent.reload(loaded.configuration);
+      const outcome = await agent.reload(loaded.configuration);
+      if (outcome === "applied") taken(loaded.configuration);
       return;
     }
     agent.rejectReload();
