@@ -48,7 +48,7 @@ forEach(
   },
 );
 
-forEach("no pod shares anything of its node but the directories of an edge", (rendered) => {
+forEach("no pod shares anything of its node but the directories of an edge", (rendered, values) => {
   for (const { manifest, pod } of pods(rendered)) {
     const where = `${manifest.kind} ${manifest.metadata.name}`;
     assert.ok(!pod.hostNetwork && !pod.hostPID && !pod.hostIPC, where);
@@ -59,7 +59,8 @@ forEach("no pod shares anything of its node but the directories of an edge", (re
       const mounts = pod.containers.flatMap(({ volumeMounts }) => volumeMounts ?? []);
       for (const { name } of fromNode) {
         const mount = mounts.find((each) => each.name === name);
-        assert.equal(mount?.readOnly ?? false, name !== "state", `${where}, ${name}`);
+        const mayWrite = name === "state" || (name === "logs" && values === "extras");
+        assert.equal(mount?.readOnly ?? false, !mayWrite, `${where}, ${name}`);
       }
       continue;
     }
@@ -210,6 +211,34 @@ forEach("what holds events has a volume that outlives its pod", ({ manifests }) 
     const state = volumes.find(({ name }) => name === "state");
     assert.ok(claims.includes("state") || state?.hostPath !== undefined, manifest.metadata.name);
   }
+});
+
+void test("a monitor finds the pods and Services it is for, and the job is called millrace", (context) => {
+  const helm = findHelm(context);
+  if (helm === undefined) return;
+  for (const [values, kind] of [
+    ["operator", "ServiceMonitor"],
+    ["pod-monitor", "PodMonitor"],
+  ] as const) {
+    const { manifests } = helm.render({ values });
+    const monitors = manifests.filter((each) => each.kind === kind);
+    assert.equal(monitors.length, 2);
+    for (const { spec } of monitors) {
+      const wanted = Object.entries(spec?.selector?.matchLabels ?? {});
+      const targets = manifests
+        .filter((each) => (kind === "PodMonitor" ? isWorkload(each) : each.kind === "Service"))
+        .map((each) =>
+          kind === "PodMonitor" ? each.spec?.template?.metadata.labels : each.metadata.labels,
+        );
+      const found = targets.filter((labels) =>
+        wanted.every(([key, value]) => labels?.[key] === value),
+      );
+      assert.equal(found.length, 1, "each pod is scraped once");
+      assert.equal(found[0]?.["app.kubernetes.io/part-of"], "millrace");
+    }
+  }
+  const rules = helm.render({ values: "operator" }).text;
+  assert.match(rules, /runbook_url: https:\/\/docs\.example\/runbook\.md#millraceeventslost/);
 });
 
 void test("edges and collectors find each other by names that exist", (context) => {

@@ -25,8 +25,23 @@ edge.sources.pods.skipToEnd = {{ eq $edge.logs.startAt "end" }}
 edge.sources.pods.batchSize = {{ $edge.batchSize | int64 }}
 edge.sources.pods.maxLineBytes = {{ $edge.logs.maxLineBytes | int64 }}
 edge.sources.pods.excludeSelf = {{ $edge.logs.excludeSelf }}
+{{- if $edge.logs.excludeSelf }}
+# A collector that logs would feed itself. By release, and by name where labels cannot be known.
+edge.sources.pods.release = {{ .Release.Name }}
+edge.sources.pods.excludePods = {{ .Release.Namespace }}/{{ include "millrace.fullname" . }}-(edge|collector|make-certs)-.*
+{{- end }}
 {{- with $edge.logs.excludeNamespaces }}
 edge.sources.pods.excludeNamespaces = {{ join " " . }}
+{{- end }}
+edge.sources.pods.podAnnotations = {{ $meta }}
+{{- if $edge.logs.hold.enabled }}
+edge.sources.pods.hold = true
+edge.sources.pods.holdDirectory = {{ $edge.logs.path }}/.millrace-hold
+edge.sources.pods.holdBytes = {{ include "millrace.bytes" $edge.logs.hold.budget }}
+{{- end }}
+{{- range $index, $rule := $edge.logs.multiline }}
+edge.sources.pods.multiline.rule{{ $index }}.containers = {{ $rule.containers | replace "\\" "\\\\" }}
+edge.sources.pods.multiline.rule{{ $index }}.firstLine = {{ $rule.firstLine | replace "\\" "\\\\" }}
 {{- end }}
 # The line's own time is there already; this is for what has none.
 edge.sources.pods.interceptors = time node{{ if $meta }} meta{{ end }}

@@ -24,6 +24,13 @@
 {{- if include "millrace.handsOver" $root }}
 - '-Dmillrace.handOver={{ include "millrace.nearHost" $root | splitList "?interval" | first }}'
 - '-Dmillrace.handOverSeconds={{ include "millrace.handOverSeconds" $root }}'
+{{- if ne $values.tls.mode "none" }}
+- '-Dmillrace.handOver.serverName={{ include "millrace.serverName" $root }}'
+{{- if eq $values.tls.clientAuth "none" }}
+- '-Dmillrace.handOver.truststore=/etc/millrace/tls/ca.crt'
+- '-Dmillrace.handOver.truststore-type=PEM'
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -89,6 +96,7 @@ capabilities: { drop: [ALL] }
 labels:
   {{- include "millrace.selector" . | nindent 2 }}
   app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+  app.kubernetes.io/part-of: millrace
   {{- with merge (deepCopy $pod.labels) $root.Values.commonLabels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
