@@ -204,6 +204,13 @@ export const registry: readonly RegistryEntry[] = [
   },
   {
     kind: "interceptor",
+    type: "loop_guard",
+    aliases: [],
+    summary: "Refuses events that have passed this source before.",
+    load: async () => (await import("./interceptors/loop-guard/index.ts")).interceptor,
+  },
+  {
+    kind: "interceptor",
     type: "static",
     aliases: ["org.apache.flume.interceptor.StaticInterceptor$Builder"],
     summary: "Sets one header to one value on every event.",

@@ -49,7 +49,8 @@ async function makeProcessor(
   const { name, type, selector } = config;
   const interceptors: Interceptor[] = [];
   for (const interceptor of config.interceptors) {
-    const context = componentContext(options, interceptor, `${name}.${interceptor.name}`);
+    const label = `${name}.${interceptor.name}`;
+    const context = { ...componentContext(options, interceptor, label), source: name };
     interceptors.push(await interceptor.definition.create(interceptor.options, context));
   }
   const selectorContext = { ...componentContext(options, selector, `${name}.selector`), channels };

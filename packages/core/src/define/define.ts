@@ -15,6 +15,8 @@ export interface ComponentContext {
   readonly agent: string;
   /** The component's name in the configuration. */
   readonly name: string;
+  /** Interceptors: the name of the source they belong to. */
+  readonly source?: string;
   readonly runtime: Runtime;
   readonly log: Log;
   readonly metrics: Metrics;

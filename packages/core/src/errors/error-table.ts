@@ -130,6 +130,11 @@ export const errorTable = {
     says: "The event can never be delivered by this sink.",
     todo: "See the message for the reason.",
   },
+  EVENT_LOOP: {
+    answer: "reject",
+    says: "An event has passed this source before: agents are wired in a ring.",
+    todo: "Take one hop out of the ring that the message names; until then the sender keeps the events.",
+  },
   // The wires
   FRAME_MALFORMED: {
     answer: "reject",
