@@ -31,6 +31,8 @@ import { assertTransactionFits, diskFull } from "./put-limits.ts";
 export interface FileChannel extends Channel {
   /** Events the channel may hold. */
   readonly capacity: number;
+  /** Of the records it holds, padding included. */
+  readonly bytes: number;
   /** Flume's FileChannelCounter attributes; the agent shows them with the channel's counters. */
   readCounters(): Record<string, number | boolean>;
   /** Takes new limits at any time. Where more is held, puts are refused until there is room. */
@@ -98,6 +100,10 @@ class DurableChannel implements FileChannel {
 
   get size(): number {
     return this.#size;
+  }
+
+  get bytes(): number {
+    return this.#room.bytes;
   }
 
   get capacity(): number {

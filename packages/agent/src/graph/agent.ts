@@ -23,6 +23,8 @@ export interface AgentOptions {
   readonly home?: string;
   /** The -D words, for what is set for all components at once; none when not given. */
   readonly systemProperties?: ReadonlyMap<string, string>;
+  /** Whether a stop lets sinks empty durable channels as well; not when not given. */
+  readonly drainsDurable?: boolean;
   /** How long a reload lets what it replaces finish; 30 s when not given. */
   readonly reloadDrainMs?: number;
 }
@@ -45,8 +47,9 @@ export interface Agent {
    */
   start(): Promise<void>;
   /**
-   * Sources stop taking; sinks deliver until the channels that are not durable are empty; then sinks
-   * and channels stop. What is not done at the deadline is given up. Never rejects.
+   * Sources stop taking; sinks deliver until the channels that are not durable (all of them, with
+   * `drainsDurable`) are empty; then sinks and channels stop. What is not done at the deadline is
+   * given up. Never rejects.
    */
   stop(deadline: AbortSignal): Promise<void>;
   /**

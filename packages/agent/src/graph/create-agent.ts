@@ -73,6 +73,7 @@ export function createAgent(options: AgentOptions): Agent {
   const partOptions: PartOptions = {
     ...{ agent, runtime, metrics, labels, home, systemProperties, onFatal },
     log: options.log,
+    drainsDurable: options.drainsDurable ?? false,
     flumeCounters: createFlumeCounters(),
     running: () => current,
   };

@@ -159,6 +159,7 @@ function makeRunner(
   return createSinkRunner({
     ...given,
     ...{ clock, random, log: options.log(name) },
+    drainsDurable: options.drainsDurable,
     onFatal: (error) => options.onFatal(name, error),
   });
 }

@@ -41,6 +41,8 @@ export interface PartOptions extends Omit<MakerOptions, "metrics"> {
   readonly flumeCounters: FlumeCounters;
   /** What runs: once a reload has changed limits of channels, that one. */
   readonly running: () => AgentConfiguration;
+  /** Whether a stop empties durable channels as well. */
+  readonly drainsDurable: boolean;
   /** Told of errors whose answer is `fatal`, with the component that met them. */
   readonly onFatal: (component: string, error: MillraceError) => void;
 }
@@ -57,7 +59,7 @@ export class PartFailed extends Error {
 
 /** What the making of a part gathers on its way. */
 export interface PartBuild {
-  readonly options: MakerOptions & Pick<PartOptions, "running" | "onFatal">;
+  readonly options: MakerOptions & Pick<PartOptions, "running" | "onFatal" | "drainsDurable">;
   readonly counterGroups: CounterGroup[];
   /** Flume's counters of one component, with those of its forerunner. */
   counters<T extends object>(kind: CounterGroup["kind"], of: Named, create: () => T): T;

@@ -1,4 +1,5 @@
 import {
+  type AgentConfiguration,
   type AgentLog,
   createAgent,
   createAgentLog,
@@ -86,8 +87,16 @@ async function runAgent(
     ...(role === undefined ? {} : { labels: { role } }),
     ...(home === undefined ? {} : { home }),
     reloadDrainMs: drainWithinMs,
+    // Who hands over what is left leaves first what its sinks can take.
+    drainsDurable: defines.has("millrace.handOver"),
   });
-  const reload = createReload(() => loadConfiguration(request), agent, log, name);
+  const reload = createReload(
+    () => loadConfiguration(request),
+    agent,
+    log,
+    name,
+    (taken) => tellPaths(taken, log.of("config")),
+  );
   const { settings: reloadSettings, note } = readReloadSettings(asked, defines);
   if (note !== undefined) log.of("config").warn(note);
   const run = { agent, name, defines, log, request, reloadSettings, reload };
@@ -103,6 +112,10 @@ function tellConfiguration(
   if (dropped.length > 0) {
     own.error(`left out: ${dropped.map(({ kind, name }) => `${kind} ${name}`).join(", ")}`);
   }
+  tellPaths(configuration, own);
+}
+
+function tellPaths(configuration: AgentConfiguration, own: Log): void {
   for (const path of describePaths(configuration)) own.info(formatPath(path));
 }
 

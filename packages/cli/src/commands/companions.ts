@@ -1,5 +1,6 @@
 import type { Agent, AgentLog, ConfigurationRequest } from "@millrace/agent";
 import type { ReloadSettings } from "../words/reload-settings.ts";
+import { handOverCompanion } from "./hand-over.ts";
 import { watchConfiguration } from "./watch-configuration.ts";
 
 /** A run of an agent, as what goes with it sees it. */
@@ -35,4 +36,4 @@ export interface Companion {
 export type CreateCompanion = (run: AgentRun) => Companion;
 
 /** In the order in which they begin, and end. */
-export const companions: readonly CreateCompanion[] = [watchConfiguration];
+export const companions: readonly CreateCompanion[] = [watchConfiguration, handOverCompanion];

@@ -42,7 +42,7 @@ exit codes
     if (to === undefined && rpcProps === undefined) throw new UsageError("say where --to drain");
     const receiver =
       to === undefined
-        ? openRpcReceiver(rpcProps ?? "", around)
+        ? openRpcReceiver(rpcProps ?? "", rpcProps ?? "", around)
         : await openReceiver(to, rpcProps, around);
     const { runtime, screen, interrupted, output } = around;
     const bar = createProgressBar(runtime.clock, screen);

@@ -44,13 +44,8 @@ export async function openReceiver(
   }
   const [, wire = "", list = ""] = match;
   const hosts = list.split(",").filter(Boolean);
-  if (rpcProps === undefined) return rpcReceiver(to, propertiesOf(wire, hosts), around);
+  if (rpcProps === undefined) return openRpcReceiver(to, propertiesOf(wire, hosts), around);
   throw new UsageError("--to and --rpcProps exclude each other");
-}
-
-/** An RPC client's properties file instead: TLS, other selectors. */
-export function openRpcReceiver(rpcProps: string, around: Surroundings): OpenReceiver {
-  return rpcReceiver(rpcProps, rpcProps, around);
 }
 
 function propertiesOf(wire: string, hosts: readonly string[]): Record<string, string | number> {
@@ -67,10 +62,11 @@ function propertiesOf(wire: string, hosts: readonly string[]): Record<string, st
   return properties;
 }
 
-function rpcReceiver(
+/** What an RPC client sends to: its properties, or the path of a file of them. */
+export function openRpcReceiver(
   name: string,
   properties: string | Record<string, string | number>,
-  { runtime, systemProperties }: Surroundings,
+  { runtime, systemProperties }: Pick<Surroundings, "runtime" | "systemProperties">,
 ): OpenReceiver {
   const { clock, random, files } = runtime;
   let client: RpcClient | undefined;

@@ -83,13 +83,23 @@ export async function findTarget(
   if (agent === undefined || channel === undefined) {
     throw new UsageError("with -f also give the agent by -n and the channel by -c");
   }
-  const options = await configuredOptions(files, agent, channel, around);
+  const target = targetOf(await configuredOptions(files, agent, channel, around), around);
+  return { ...target, keys: given ?? target.keys };
+}
+
+export type TargetSurroundings = Pick<Surroundings, "home" | "runtime">;
+
+/** The directories and keys that a channel's options name. */
+export function targetOf(
+  options: Readonly<Record<string, unknown>>,
+  around: TargetSurroundings,
+): ToolTarget {
   const named = (options["dataDirs"] as readonly string[]).map((path) =>
     expandHome(path, around.home),
   );
   const directories =
     named.length > 0 ? named : [join(around.home, ".flume", "file-channel", "data")];
-  return { directories, keys: given ?? configuredKeys(options, around) };
+  return { directories, keys: configuredKeys(options, around) };
 }
 
 async function configuredOptions(
@@ -137,7 +147,7 @@ function keysOf(
 
 function configuredKeys(
   options: Readonly<Record<string, unknown>>,
-  { home, runtime: { files } }: Surroundings,
+  { home, runtime: { files } }: TargetSurroundings,
 ): KeyProvider | undefined {
   const path = (name: string): string | undefined => {
     const value = options[name];

@@ -25,6 +25,8 @@ export interface SinkRunnerOptions {
   readonly log: Log;
   readonly counters: SinkCounters;
   readonly metrics: Metrics;
+  /** Whether `drain` empties a durable channel as well, because nobody may come back to it. */
+  readonly drainsDurable?: boolean;
   /** Between deliveries of a batch that failed; Flume's 1 s increments up to 5 s when not given. */
   readonly backoff?: PollBackoff;
   /** Told once of an error whose answer is `fatal`; the runner has stopped taking then. */
@@ -35,7 +37,7 @@ export interface SinkRunnerOptions {
 export interface SinkRunner extends Lifecycle {
   /**
    * Between the sources' stop and this runner's: delivers until a channel that is not durable is
-   * empty; over a durable one only finishes what is in flight. Resolves when no delivery is under
+   * empty; over a durable one, unless `drainsDurable`, only finishes what is in flight. Resolves when no delivery is under
    * way any more, soon after `deadline` at the latest. The sink is still started.
    */
   drain(deadline: AbortSignal): Promise<void>;
@@ -98,7 +100,7 @@ export function createSinkRunner(options: SinkRunnerOptions): SinkRunner {
     },
     async drain(deadline) {
       if (run === undefined) return;
-      if (channel.durable) run.end("retrying");
+      if (channel.durable && options.drainsDurable !== true) run.end("retrying");
       else run.drain();
       await finish(run, deadline);
     },

@@ -1,5 +1,4 @@
 import {
-  type Channel,
   type ChannelContext,
   countRanges,
   createChannelCounters,
@@ -14,7 +13,7 @@ import {
   toMillraceError,
   yieldToEventLoop,
 } from "@millrace/core";
-import { createFileChannel } from "../file-channel.ts";
+import { createFileChannel, type FileChannel } from "../file-channel.ts";
 import { fileChannelDefaults } from "../options.ts";
 import { lookAtDirectories } from "./directories.ts";
 import type { ToolContext } from "./tool-context.ts";
@@ -44,6 +43,8 @@ export interface DrainReport {
   readonly deliveredBytes: number;
   /** Still in the channel. */
   readonly left: number;
+  /** Their records on disk, padding included. */
+  readonly leftBytes: number;
   /** It was told to stop before it was done. */
   readonly interrupted: boolean;
 }
@@ -99,7 +100,7 @@ interface DrainSurroundings extends ToolContext {
 }
 
 class Drain {
-  readonly #channel: Channel;
+  readonly #channel: FileChannel;
   readonly #receiver: Receiver;
   readonly #options: DrainOptions;
   readonly #around: DrainSurroundings;
@@ -108,7 +109,7 @@ class Drain {
   #left: number;
 
   constructor(
-    channel: Channel,
+    channel: FileChannel,
     receiver: Receiver,
     options: DrainOptions,
     around: DrainSurroundings,
@@ -125,6 +126,7 @@ class Drain {
       delivered: this.#delivered,
       deliveredBytes: this.#deliveredBytes,
       left: this.#left,
+      leftBytes: this.#channel.bytes,
       interrupted: this.#around.interrupted.aborted,
     };
   }

@@ -1,0 +1,102 @@
+import { type Log, MillraceError, type Runtime } from "@millrace/core";
+import { formatHost, type Host, openHostList } from "@millrace/rpc/discovery";
+import { type OpenReceiver, openRpcReceiver } from "../file-channel/receivers.ts";
+
+export interface SiblingOptions {
+  /** Addresses, such as `dns://millrace-collector-headless:4141`. */
+  readonly hosts: readonly string[];
+  readonly isSelf: (host: Host) => boolean;
+  /** Of the RPC client, beside its hosts. */
+  readonly properties: ReadonlyMap<string, string>;
+  readonly runtime: Runtime;
+  readonly log: Log;
+  readonly systemProperties: ReadonlyMap<string, string>;
+}
+
+/** The siblings that are there at the time of each delivery, as one receiver. */
+export interface Siblings extends OpenReceiver {
+  /**
+   * Resolves with their number once somebody answered who they are: 0 when nobody but this agent is
+   * there, or nobody answered until `giveUp`.
+   */
+  start(giveUp: AbortSignal): Promise<number>;
+}
+
+interface Connected {
+  readonly to: string;
+  readonly receiver: OpenReceiver;
+}
+
+export function openSiblings(options: SiblingOptions): Siblings {
+  const { hosts, isSelf, runtime, log, systemProperties } = options;
+  const list = openHostList(hosts, { ...runtime, log });
+  const siblings = (): readonly Host[] => list.hosts.filter((host) => !isSelf(host));
+  const name = `a sibling at ${hosts.join(", ")}`;
+  let connected: Connected | undefined;
+
+  async function connect(): Promise<OpenReceiver> {
+    const now = siblings();
+    if (now.length === 0) throw new MillraceError("RPC_HOSTS_UNAVAILABLE", "no sibling is left");
+    const to = now.map(formatHost).sort().join(" ");
+    if (connected?.to !== to) {
+      await connected?.receiver.close();
+      const properties = clientProperties(now, options.properties);
+      const receiver = openRpcReceiver(name, properties, { runtime, systemProperties });
+      connected = { to, receiver };
+    }
+    return connected.receiver;
+  }
+
+  return {
+    name,
+    // What a single answer waits for is small, so that little is on its way twice at the end.
+    batchSize: Number(options.properties.get("batch-size") ?? 1000),
+    async start(giveUp) {
+      await list.start(giveUp);
+      while (list.hosts.length === 0 && !giveUp.aborted) await changed(list, giveUp);
+      return siblings().length;
+    },
+    async deliver(batch, giveUp) {
+      await (await connect()).deliver(batch, giveUp);
+    },
+    async close() {
+      await connected?.receiver.close();
+      await list.stop(AbortSignal.abort());
+    },
+  };
+}
+
+function clientProperties(
+  hosts: readonly Host[],
+  given: ReadonlyMap<string, string>,
+): Record<string, string> {
+  const names = hosts.map((_, index) => `h${index + 1}`);
+  const [first] = hosts;
+  return {
+    // One that refuses sits out; with a single sibling there is nothing to balance.
+    "client.type": hosts.length > 1 ? "default_loadbalance" : "default_failover",
+    backoff: "true",
+    "batch-size": "1000",
+    // An address that was found by a name has its certificate for that name.
+    ...(first?.serverName === undefined ? {} : { serverName: first.serverName }),
+    ...Object.fromEntries(given),
+    hosts: names.join(" "),
+    ...Object.fromEntries(hosts.map((host, index) => [`hosts.h${index + 1}`, formatHost(host)])),
+  };
+}
+
+function changed(
+  list: { onChange(listener: () => void): () => void },
+  giveUp: AbortSignal,
+): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      forget();
+      giveUp.removeEventListener("abort", done);
+      resolve();
+    };
+    const forget = list.onChange(done);
+    giveUp.addEventListener("abort", done, { once: true });
+    if (giveUp.aborted) done();
+  });
+}
