@@ -29,8 +29,11 @@ switch (task) {
   case "bench":
     run(process.execPath, ["--import=tsx", ...benchWords(args)]);
     break;
+  case "compose-local":
+    run(process.execPath, ["--import=tsx", join(root, "scripts/compose-local.ts"), ...args]);
+    break;
   default:
-    console.error(`unknown task "${task}": start, test or bench`);
+    console.error(`unknown task "${task}": start, test, bench or compose-local`);
     process.exit(1);
 }
 
