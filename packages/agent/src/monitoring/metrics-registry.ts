@@ -60,6 +60,7 @@ interface OpenFamily extends Family {
  */
 export function createMetricsRegistry(): MetricsRegistry {
   const families = new Map<string, OpenFamily>();
+  const released = new WeakSet<object>();
 
   function declare(
     scope: object,
@@ -67,6 +68,8 @@ export function createMetricsRegistry(): MetricsRegistry {
     labels: Labels,
     make: () => { held?: Counter | Histogram; read: () => Reading },
   ): Held {
+    // What comes late from a component that is gone is counted where nobody looks.
+    if (released.has(scope)) return make().held;
     let family = families.get(name);
     if (family === undefined) {
       families.set(name, (family = { name, help, kind, samples: [], byLabels: new Map() }));
@@ -89,6 +92,7 @@ export function createMetricsRegistry(): MetricsRegistry {
   }
 
   function release(scope: object): void {
+    released.add(scope);
     for (const family of families.values()) {
       for (const [key, { sample, claims }] of family.byLabels) {
         const left = claims.filter((claim) => claim.scope !== scope);

@@ -1,10 +1,10 @@
-import type { Counter, Log } from "@millrace/core";
+import { type Counter, type Log, toMillraceError } from "@millrace/core";
 import type { AgentConfiguration } from "../config/agent-configuration.ts";
 import type { Graph } from "../graph/create-graph.ts";
 import { PartFailed, type PartOptions } from "../graph/part.ts";
 import { reportFailure } from "../graph/report-failure.ts";
 import { compareConfigurations } from "./compare-configurations.ts";
-import { discardHeld, refusalOf } from "./held-events.ts";
+import { countGivenUp, heldAtEnd, refusalOf } from "./held-events.ts";
 import {
   changesNothing,
   fateOf,
@@ -68,7 +68,7 @@ export async function applyReload(
 ): Promise<ReloadOutcome> {
   const { graph, log } = tools;
   const plan = planReload(graph, wanted);
-  const { leaving, out, resized } = plan;
+  const { leaving, out } = plan;
   if (changesNothing(plan)) {
     log.info("the configuration was read again: nothing in it has changed");
     tools.takeOver(wanted);
@@ -81,32 +81,51 @@ export async function applyReload(
   const made = await makeNew(tools, plan);
   if (made === undefined) return refuse(log, "the line before says what cannot be made of it");
   try {
-    await stopFlow(tools, plan, wanted.discardOnReload, deadline);
-    const late = refusalOf(leaving, wanted.discardOnReload);
-    if (late !== undefined) {
-      await reopen(tools, { ...out, channels: [] });
-      releaseParts(made);
-      return refuse(log, late);
-    }
-    discardHeld(leaving, tools.discarded, log);
-    await endParts(tools, out.channels, deadline);
-    const running = tools.options.running();
-    tools.takeOver(wanted);
-    exchangeParts(graph, out, made);
-    for (const { part, config } of resized) resize(part, config);
-    const failed = await openParts(tools, made);
-    if (failed !== undefined && !(await goesOn(tools, made, failed, running))) {
-      for (const { part, before } of resized) resize(part, before);
-      await goBack(tools, plan, made, running);
-      return "reverted";
-    }
-    releaseParts(out);
-    tell(running, wanted, plan, log);
-    return "applied";
+    return await replace(tools, wanted, plan, made, deadline);
+  } catch (error) {
+    // A mistake of ours, and what runs is half of each: better to stop in order than to stand still.
+    tools.options.onFatal("reload", toMillraceError(error));
+    return "refused";
   } finally {
     partsReplaced(tools, out);
     partsReplaced(tools, made);
   }
+}
+
+async function replace(
+  tools: ReloadTools,
+  wanted: AgentConfiguration,
+  plan: ReloadPlan,
+  made: Parts,
+  deadline: AbortSignal,
+): Promise<ReloadOutcome> {
+  const { graph, log, discarded } = tools;
+  const { leaving, out, resized } = plan;
+  await stopFlow(tools, plan, wanted.discardOnReload, deadline);
+  const late = refusalOf(leaving, wanted.discardOnReload);
+  if (late !== undefined) {
+    await reopen(tools, { ...out, channels: [] });
+    releaseParts(made);
+    return refuse(log, late);
+  }
+  const held = heldAtEnd(leaving);
+  await endParts(tools, out.channels, deadline);
+  const running = tools.options.running();
+  tools.takeOver(wanted);
+  exchangeParts(graph, out, made);
+  for (const { part, config } of resized) resize(part, config);
+  const failed = await openParts(tools, made);
+  if (failed !== undefined && !(await goesOn(tools, made, failed, running))) {
+    for (const { part, before } of resized) resize(part, before);
+    await goBack(tools, plan, made, running);
+    const lost = held.filter(({ durable }) => !durable);
+    countGivenUp(lost, discarded, log);
+    return "reverted";
+  }
+  releaseParts(out);
+  countGivenUp(held, discarded, log);
+  tell(running, wanted, plan, log);
+  return "applied";
 }
 
 function refuse(log: Log, why: string): ReloadOutcome {

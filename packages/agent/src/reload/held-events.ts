@@ -17,18 +17,25 @@ export function refusalOf(
   return `${what.join("; ")}. Take it off its sources first and let its sinks empty it, or name it to lose what it holds: discardOnReload = ${names}`;
 }
 
-/** Counts what channels that end still hold, and says it. */
-export function discardHeld(
-  leaving: readonly LeavingChannel[],
-  discarded: Counter,
-  log: Log,
-): void {
-  for (const { part, becomes } of leaving) {
-    const { size } = part.channel;
-    if (size === 0) continue;
+/** What a channel held when it ended. */
+export interface HeldAtEnd {
+  readonly name: string;
+  readonly size: number;
+  readonly durable: boolean;
+  readonly becomes: string;
+}
+
+export function heldAtEnd(leaving: readonly LeavingChannel[]): readonly HeldAtEnd[] {
+  return leaving.flatMap(({ part: { name, channel }, becomes }) => {
+    const { size, durable } = channel;
+    return size === 0 ? [] : [{ name, size, durable, becomes }];
+  });
+}
+
+/** Counts what is given up for good, and says it. What is on disk is there again with its channel. */
+export function countGivenUp(held: readonly HeldAtEnd[], discarded: Counter, log: Log): void {
+  for (const { name, size, becomes } of held) {
     discarded.value += size;
-    log.warn(
-      `discardOnReload: ${size} events of channel ${part.name} are given up; it is ${becomes}`,
-    );
+    log.warn(`discardOnReload: ${size} events of channel ${name} are given up; it is ${becomes}`);
   }
 }

@@ -169,6 +169,19 @@ for (const { what, change, becomes } of [
   });
 }
 
+test("what was to be given up and is there again with the old configuration is not counted", async (context) => {
+  const { agent, world, reload } = await startAgent(context, wide);
+  let failures = 1;
+  world.step = (step) => {
+    if (step === "deliver k2") throw new MillraceError("RPC_CONNECT_FAILED", "down");
+    if (step === "start k1" && failures-- > 0) throw new MillraceError("PATH_MISSING", "no /out");
+  };
+  await put(world, 7, "r2");
+  const text = `${wide.replace("/one", "/two")}a1.discardOnReload = c2\na1.sinks.k1.batch-size = 7\n`;
+  assert.equal((await reload(text)).outcome, "reverted");
+  assert.equal(sample(agent, "millrace_events_discarded_total", "a1"), 0);
+});
+
 const withoutC1 = wide
   .replace("a1.sources = r1 r2", "a1.sources = r2")
   .replace("a1.sinks = k1 k2 k3", "a1.sinks = k2 k3")
