@@ -71,6 +71,8 @@ class DurableChannel implements FileChannel {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #corrupt: MillraceError | undefined;
+  /** What the start waits for. */
+  #locked: MillraceError | undefined;
   /** One above the highest sequence ever lent. */
   #lentBelow = 0;
   #startFailed = false;
@@ -184,11 +186,15 @@ class DurableChannel implements FileChannel {
   }
 
   get trouble(): MillraceError | undefined {
+    return this.#failure ?? this.#locked;
+  }
+
+  get #failure(): MillraceError | undefined {
     return this.#writer?.failure ?? this.#corrupt;
   }
 
   readCounters(): Record<string, number | boolean> {
-    const failed = this.trouble !== undefined;
+    const failed = this.#failure !== undefined;
     const open = this.#phase === "open" && !failed;
     return {
       ChannelSize: this.#size,
@@ -208,7 +214,13 @@ class DurableChannel implements FileChannel {
     const { runtime, log } = this.#context;
     try {
       const { syncSeconds } = this.#metrics;
-      const opened = await openChannel(this.#options, this.#context, syncSeconds, aborted);
+      const opened = await openChannel(
+        this.#options,
+        this.#context,
+        syncSeconds,
+        aborted,
+        (why) => (this.#locked = why),
+      );
       this.#opened = opened;
     } catch (error) {
       this.#startFailed = true;

@@ -27,9 +27,10 @@ export async function openChannel(
   context: ChannelContext,
   syncSeconds: Histogram,
   aborted: AbortSignal,
+  waiting?: LockWait["waiting"],
 ): Promise<OpenedChannel> {
   try {
-    return await lockAndOpen(options, context, syncSeconds, aborted);
+    return await lockAndOpen(options, context, syncSeconds, aborted, waiting);
   } catch (error) {
     throw asStartError(error, options.dataDirs);
   }
@@ -40,6 +41,7 @@ async function lockAndOpen(
   context: ChannelContext,
   syncSeconds: Histogram,
   aborted: AbortSignal,
+  waiting: LockWait["waiting"],
 ): Promise<OpenedChannel> {
   const { runtime, log } = context;
   if (options.formatVersion < 2 && options.activeKey !== undefined) {
@@ -49,7 +51,7 @@ async function lockAndOpen(
     );
   }
   const { files, random, clock, locks = socketLocks } = runtime;
-  const wait: LockWait = { locks, clock, log, waitMs: options.lockWaitMs, aborted };
+  const wait: LockWait = { locks, clock, log, waitMs: options.lockWaitMs, aborted, waiting };
   const existing: string[] = [];
   for (const directory of options.dataDirs) {
     await refuseJavaFlume(files, directory);

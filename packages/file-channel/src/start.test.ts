@@ -1,5 +1,5 @@
 import { MillraceError, systemRuntime } from "@millrace/core";
-import { channelContext, settle, tempDirectory, within } from "@millrace/testing";
+import { channelContext, createCollectingLog, settle, tempDirectory, within } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -148,13 +148,18 @@ test("a start waits for a predecessor that still drains, then takes over", async
   const { files, locks } = boot;
   const runtime = { ...systemRuntime, clock, files, locks };
   const waiting = { ...smallOptions, lockWaitMs: 60_000 };
-  const next = createFileChannel(waiting, channelContext({ runtime }));
+  const log = createCollectingLog();
+  const next = createFileChannel(waiting, channelContext({ runtime, log }));
   const started = next.start(never);
   await clock.advance(10_000);
   assert.ok(await isPending(started));
+  assert.equal(next.trouble?.code, "CHANNEL_LOCKED", "who asks is told what it waits for");
+  const said = log.lines.filter(({ message }) => message.includes("waiting up to 60 s"));
+  assert.equal(said.length, 1, "it is said once");
   await channel.stop(never);
   await clock.advance(1000);
   await within("the start", started);
+  assert.equal(next.trouble, undefined);
   assert.equal(next.size, 3);
   const third = createFileChannel(waiting, channelContext({ runtime }));
   const stop = new AbortController();
@@ -174,7 +179,10 @@ test("on a real disk the lock is a socket that dies with its holder (T625)", asy
   await first.start(never);
   assert.ok((await readdir(directory)).some((name) => /^in_use\..*\.sock$/.test(name)));
   const second = createFileChannel(options, channelContext({ runtime: systemRuntime }));
-  await assert.rejects(within("the second start", second.start(never)), { code: "CHANNEL_LOCKED" });
+  await assert.rejects(within("the second start", second.start(never)), {
+    code: "CHANNEL_LOCKED",
+    message: new RegExp(`agent, process ${process.pid} on .*, holds `),
+  });
   await first.stop(never);
   const third = createFileChannel(options, channelContext({ runtime: systemRuntime }));
   await third.start(never);

@@ -45,7 +45,10 @@ export function createAgent(options: AgentOptions): Agent {
   const readiness = (): Readiness => {
     if (fatal !== undefined) return { ready: false, reason: `failed: ${fatal.message}` };
     const trouble = troubleOf(graph);
-    if (trouble !== undefined) return { ready: false, reason: `in trouble: ${trouble.message}` };
+    if (trouble !== undefined) {
+      const where = state === "starting" ? state : "in trouble";
+      return { ready: false, reason: `${where}: ${trouble.message}` };
+    }
     const [waiting] = starter.notStarted;
     if (state === "running" && waiting === undefined) return { ready: true, reason: "ready" };
     const why = waiting === undefined ? "" : `: ${waiting[0]} ${waiting[1]}`;

@@ -62,6 +62,7 @@ export function makeFileChannel<O extends LogOptions>(
       keys: makeKeys(options, context),
       activeKey: options.activeKey,
       formatVersion: options.formatVersion === "1" ? 1 : 2,
+      ...lockWaitOf(context.systemProperties),
     },
     context,
   );
@@ -75,4 +76,13 @@ function withDefaults(
   { byteCapacity = fileChannelDefaults.byteCapacity, ...limits }: ChannelLimits,
 ): FileChannelLimits {
   return { ...limits, byteCapacity, transactionCapacity };
+}
+
+/** `-Dmillrace.lockWaitSeconds`: a predecessor may take its whole time to stop. */
+function lockWaitOf(words: ReadonlyMap<string, string>): { lockWaitMs?: number } {
+  const seconds = words.get("millrace.lockWaitSeconds");
+  if (seconds === undefined) return {};
+  if (/^\d{1,6}$/.test(seconds)) return { lockWaitMs: Number(seconds) * 1000 };
+  const said = `millrace.lockWaitSeconds=${seconds} is not a whole number of seconds`;
+  throw new MillraceError("CONFIG_INVALID", said);
 }

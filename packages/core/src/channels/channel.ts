@@ -32,7 +32,10 @@ export interface Channel extends Lifecycle {
   reconfigure?(options: never): void;
   /** Attributes that Flume's counters of this channel have beside those of every channel. */
   readCounters?(): Record<string, number | boolean>;
-  /** Why it does not serve as it should although it is open; the agent is not ready meanwhile. */
+  /**
+   * Why it does not serve as it should although it is open, or what its start waits for; the agent
+   * is not ready meanwhile.
+   */
   readonly trouble?: MillraceError | undefined;
 }
 

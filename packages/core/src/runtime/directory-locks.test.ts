@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { once } from "node:events";
 import { test, type TestContext } from "node:test";
@@ -105,6 +106,8 @@ test("whether a directory is held can be seen without taking part", async (conte
   assert.deepEqual(await readdir(directory), before, "looking removes nothing");
   const lock = await socketLocks.acquire(directory);
   assert.equal(await socketLocks.isHeld?.(directory), true);
+  assert.equal(await socketLocks.holder?.(directory), `process ${process.pid} on ${hostname()}`);
   await lock?.release();
   assert.equal(await socketLocks.isHeld?.(directory), false);
+  assert.equal(await socketLocks.holder?.(directory), undefined);
 });

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, readdir, stat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
+import { hostname } from "node:os";
 
 /** Keeps two processes out of one directory. */
 export interface DirectoryLocks {
@@ -9,6 +10,8 @@ export interface DirectoryLocks {
   acquire(directory: string): Promise<DirectoryLock | undefined>;
   /** Whether someone holds the directory now. Only looks; writes nothing there. */
   isHeld?(directory: string): Promise<boolean>;
+  /** Who holds the directory, as it says itself: "process 7 on edge-x"; undefined when nobody says. */
+  holder?(directory: string): Promise<string | undefined>;
 }
 
 export interface DirectoryLock {
@@ -16,6 +19,7 @@ export interface DirectoryLock {
 }
 
 const namePattern = /^in_use\.[0-9a-f]+\.sock$/;
+const heldBy = "held by ";
 const answerWaitMs = 1000;
 const attempts = 40;
 
@@ -26,7 +30,7 @@ const attempts = 40;
  * in which one contender removes another's:
  *
  *   1. listen under a name of one's own;
- *   2. connect to every other name: one that answers "held" has the lock; one that answers "trying"
+ *   2. connect to every other name: one that answers "held by ..." has the lock; one that answers "trying"
  *      makes both step back and try again; one that refuses is stale and is removed;
  *   3. the lock is taken when nobody answered and one's own name is still there.
  *
@@ -51,19 +55,31 @@ export const socketLocks: DirectoryLocks = {
     await handle.close();
     return undefined;
   },
-  async isHeld(directory) {
-    const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-    try {
-      const root = socketRoot(directory, handle);
-      for (const name of await readdir(root)) {
-        if (namePattern.test(name) && (await ask(`${root}/${name}`)) === "held") return true;
-      }
-      return false;
-    } finally {
-      await handle.close();
-    }
-  },
+  isHeld: async (directory) => (await findHolder(directory)) !== undefined,
+  holder: async (directory) => (await findHolder(directory))?.by || undefined,
 };
+
+/** Only looks. */
+async function findHolder(directory: string): Promise<Heard | undefined> {
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const root = socketRoot(directory, handle);
+    for (const name of await readdir(root)) {
+      if (!namePattern.test(name)) continue;
+      const heard = await ask(`${root}/${name}`);
+      if (heard.is === "held") return heard;
+    }
+    return undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
+interface Heard {
+  readonly is: "held" | "trying" | "refused" | "gone";
+  /** Who holds it; empty when it does not say. */
+  readonly by: string;
+}
 
 /** A socket's path may have about 107 bytes; on Linux an open directory has a short one. */
 function socketRoot(directory: string, handle: FileHandle): string {
@@ -94,13 +110,13 @@ async function contend(root: string): Promise<Server | "held" | "again"> {
   let outcome: "taken" | "held" | "again" = "taken";
   for (const name of await readdir(root)) {
     if (!namePattern.test(name) || name === own) continue;
-    const heard = await ask(`${root}/${name}`);
+    const { is: heard } = await ask(`${root}/${name}`);
     if (heard === "held") outcome = "held";
     else if (heard === "trying" && outcome === "taken") outcome = "again";
     else if (heard === "refused") await remove(`${root}/${name}`);
   }
   if (outcome === "taken") {
-    answer = "held";
+    answer = `${heldBy}process ${process.pid} on ${hostname()}`;
     if (await exists(`${root}/${own}`)) return server;
     outcome = "again";
   }
@@ -119,7 +135,7 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 /** Whoever accepts but says nothing is a holder too busy to answer. */
-function ask(path: string): Promise<"held" | "trying" | "refused" | "gone"> {
+function ask(path: string): Promise<Heard> {
   return new Promise((resolve) => {
     let heard = "";
     const socket = connect(path);
@@ -128,12 +144,13 @@ function ask(path: string): Promise<"held" | "trying" | "refused" | "gone"> {
       heard += bytes.toString("latin1");
     });
     socket.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "ECONNREFUSED") resolve("refused");
-      if (error.code === "ENOENT") resolve("gone");
+      if (error.code === "ECONNREFUSED") resolve({ is: "refused", by: "" });
+      if (error.code === "ENOENT") resolve({ is: "gone", by: "" });
     });
     socket.on("close", () => {
       clearTimeout(timer);
-      resolve(heard === "trying" ? "trying" : "held");
+      if (heard === "trying") resolve({ is: "trying", by: "" });
+      else resolve({ is: "held", by: heard.startsWith(heldBy) ? heard.slice(heldBy.length) : "" });
     });
   });
 }

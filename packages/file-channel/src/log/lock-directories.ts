@@ -15,6 +15,8 @@ export interface LockWait {
   readonly log: Log;
   readonly waitMs: number;
   readonly aborted: AbortSignal;
+  /** Told why it waits, and `undefined` when it does not any more. */
+  readonly waiting?: ((why: MillraceError | undefined) => void) | undefined;
 }
 
 /**
@@ -36,6 +38,14 @@ export async function lockDirectories(
 }
 
 async function lockOne(directory: string, wait: LockWait): Promise<DirectoryLock> {
+  try {
+    return await acquire(directory, wait);
+  } finally {
+    wait.waiting?.(undefined);
+  }
+}
+
+async function acquire(directory: string, wait: LockWait): Promise<DirectoryLock> {
   const { locks, clock, log, waitMs, aborted } = wait;
   const until = clock.monotonic() + waitMs;
   for (let looks = 0; ; looks++) {
@@ -44,12 +54,21 @@ async function lockOne(directory: string, wait: LockWait): Promise<DirectoryLock
     if (aborted.aborted) {
       throw new MillraceError("START_ABORTED", `gave up waiting for ${directory}`);
     }
-    if (clock.monotonic() >= until) {
-      throw new MillraceError("CHANNEL_LOCKED", `another channel or agent holds ${directory}`, {
-        context: { directory },
-      });
+    if (clock.monotonic() >= until) throw await lockedError(directory, locks);
+    if (looks === 0) {
+      const why = await lockedError(directory, locks);
+      log.info(`${why.message}; waiting up to ${Math.ceil(waitMs / 1000)} s for it to let go`);
+      wait.waiting?.(why);
     }
-    if (looks === 0) log.info(`another agent holds ${directory}; waiting for it to let go`);
     await sleep(clock, lookEveryMs, aborted);
   }
+}
+
+async function lockedError(directory: string, locks: DirectoryLocks): Promise<MillraceError> {
+  const who = await locks.holder?.(directory).catch(() => undefined);
+  const holder =
+    who === undefined ? "another channel or agent" : `another channel or agent, ${who},`;
+  return new MillraceError("CHANNEL_LOCKED", `${holder} holds ${directory}`, {
+    context: { directory },
+  });
 }

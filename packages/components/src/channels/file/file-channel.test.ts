@@ -1,10 +1,12 @@
 import { parseOptions, systemRuntime } from "@millrace/core";
 import {
   channelContext,
+  createFakeClock,
   numberedBatch,
   numbersOf,
   optionsOf,
   tempDirectory,
+  waitFor,
   within,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
@@ -70,6 +72,35 @@ test("below the default minimumRequiredSpace puts are refused and the rest works
   await made.start(never);
   await assert.rejects(made.beginPut(numberedBatch(1, 1)), { code: "DISK_FULL" });
   await made.stop(never);
+});
+
+test("lockWaitSeconds says how long a start waits for who holds the directories", async (context) => {
+  const home = await tempDirectory(context);
+  const clock = createFakeClock();
+  const make = (seconds: string): ReturnType<typeof definition.create> => {
+    const systemProperties = new Map([["millrace.lockWaitSeconds", seconds]]);
+    const runtime = { ...plenty(), clock };
+    return definition.create(
+      optionsOf(options, {}),
+      channelContext({ home, runtime, systemProperties }),
+    );
+  };
+  const holder = await make("0");
+  await holder.start(never);
+  const impatient = await make("0");
+  await assert.rejects(impatient.start(never), { code: "CHANNEL_LOCKED" });
+  await impatient.stop(never);
+  const patient = await make("3600");
+  const started = patient.start(never);
+  await waitFor("it to wait", () => patient.trouble?.code === "CHANNEL_LOCKED");
+  await holder.stop(never);
+  await waitFor("the start", async () => {
+    await clock.advance(1000);
+    return patient.trouble === undefined;
+  });
+  await within("the start", started);
+  await patient.stop(never);
+  await assert.rejects(make("soon"), { code: "CONFIG_INVALID", message: /lockWaitSeconds=soon/ });
 });
 
 function problemsOf(given: Record<string, string>): string[] {
