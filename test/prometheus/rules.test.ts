@@ -5,12 +5,13 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { findGoProgram } from "../harness/go-program.ts";
 import { promtoolProgram } from "../harness/go-programs.ts";
-import { pageCases } from "./harness/page-cases.ts";
+import { channelCases } from "./harness/channel-cases.ts";
 import { judgeCases } from "./harness/rule-case.ts";
 import { readRules, rulesFile } from "./harness/rules.ts";
+import { surroundingsCases } from "./harness/surroundings-cases.ts";
 import { ticketCases } from "./harness/ticket-cases.ts";
 
-const casesOf = { ...pageCases, ...ticketCases };
+const casesOf = { ...channelCases, ...surroundingsCases, ...ticketCases };
 
 void test("promtool finds nothing wrong with the rules", (t) => {
   const promtool = findGoProgram(t, promtoolProgram);
@@ -46,7 +47,7 @@ for (const [alert, cases] of Object.entries(casesOf)) {
 void test("a case that is wrong is found to be wrong", async (t) => {
   const promtool = findGoProgram(t, promtoolProgram);
   if (promtool === undefined) return;
-  const [first] = pageCases["MillraceTooOld"] ?? [];
+  const [first] = channelCases["MillraceTooOld"] ?? [];
   assert.ok(first !== undefined);
   const turned = { ...first, firing: { 27: 0 } };
   const folder = await tempDirectory(t);
