@@ -66,6 +66,11 @@ async function createAgent(t: TestContext, folder: string, name: string, ...word
         throw new Error(`${error.message}; its output:\n${output()}`);
       });
     },
+    /** When the component began to run. */
+    async startedAt(component: string): Promise<string | undefined> {
+      const groups = await (await get("/metrics.json")).json();
+      return (groups as Record<string, Record<string, string>>)[component]?.["StartTime"];
+    },
     readyz: async () => (await get("/readyz")).status,
   };
 }
@@ -157,6 +162,7 @@ void test("an edge and a collector that take over new files again and again unde
   await edge.configure(first);
   await edge.start();
   const { pid } = edge.child();
+  const opened = await edge.startedAt("CHANNEL.c");
   writer.start();
   await oracle.progress(1000, 60_000);
   const spare = await freePort();
@@ -208,7 +214,8 @@ edge.sources.r2.channels = c
   t.diagnostic(report.text);
   assert.equal(edge.child().pid, pid, "one process did it all");
   assert.deepEqual([await edge.readyz(), await b.readyz()], [200, 200]);
-  assert.doesNotMatch(edge.output(), /channel c .*(stopped|closed|opened again)/);
+  assert.ok(Number(opened) > 0);
+  assert.equal(await edge.startedAt("CHANNEL.c"), opened, "the channel was never closed");
   edge.child().signal("SIGTERM");
   assert.deepEqual(await edge.child().exited(30_000), { code: 0, signal: null }, edge.output());
 });
@@ -236,7 +243,8 @@ void test("an edge that is killed in the middle of reloads loses nothing", async
   await writer.stop();
   await oracle.settled(60_000);
   const report = await oracle.check({ lines: 2000, faults: kills, duplicates: 0, tornLinesMax: 0 });
-  t.diagnostic(report.text);
+  const taken = edge.output().split("the new configuration is taken over").length - 1;
+  t.diagnostic(`${report.text}; ${taken} of ${kills} reloads had come to their end`);
 });
 
 void test("a SIGTERM in the middle of a reload stops in order, and what a memory channel holds is delivered", async (t) => {
