@@ -48,6 +48,10 @@ export interface Collectors {
   /** Writes collector N's configuration: a sink that works, or one that nobody listens to. */
   configure(number: number, sink: "works" | "stuck"): Promise<void>;
   channelOf(number: number): string;
+  /** Another process on collector N's configuration and directories, as its next pod is. */
+  successorOf(number: number): Promise<AgentProcess>;
+  /** What stuck sinks wait for: it listens where nobody did, and writes into out-1. */
+  startStore(): Promise<void>;
 }
 
 export const collectorsName = "collectors.test";
@@ -74,7 +78,7 @@ export async function createCollectors(
   const writer = await createNumberedWriter({
     judge: oracle.judge,
     paths: edgeNumbers.map((number) => join(folder, `edge-${number}.log`)),
-    linesPerSecond: options.linesPerSecond ?? 400,
+    linesPerSecond: options.linesPerSecond ?? 200,
     lineBytes: 100,
     random: createSeededRandom(5),
   });
@@ -101,16 +105,14 @@ ${sink === "works" ? fileRoll(outOf(number)) : deadAvro(nobody)}
 `,
     );
   for (const number of numbers) await configure(number, "works");
-  const collectors = await Promise.all(
-    numbers.map((number) =>
-      createAgentProcess(t, {
-        name: "collector",
-        configFile: configOf(number),
-        environment: { POD_IP: `127.0.0.${number}`, POD_NAME: `collector-${number - 1}` },
-        defines: { "millrace.drainSeconds": 5, "millrace.handOver": host, ...options.defines },
-      }),
-    ),
-  );
+  const collectorOf = (number: number): Promise<AgentProcess> =>
+    createAgentProcess(t, {
+      name: "collector",
+      configFile: configOf(number),
+      environment: { POD_IP: `127.0.0.${number}`, POD_NAME: `collector-${number - 1}` },
+      defines: { "millrace.drainSeconds": 5, "millrace.handOver": host, ...options.defines },
+    });
+  const collectors = await Promise.all(numbers.map(collectorOf));
   const edges = await Promise.all(
     edgeNumbers.map(async (number) => {
       const configFile = join(folder, `edge-${number}.conf`);
@@ -122,7 +124,12 @@ ${sink === "works" ? fileRoll(outOf(number)) : deadAvro(nobody)}
     dns.set(collectorsName, { addresses: listed.map((number) => `127.0.0.${number}`) });
   return {
     ...{ folder, port, dns, host, oracle, writer, edges, collectors },
-    ...{ name, configure, channelOf },
+    ...{ name, configure, channelOf, successorOf: collectorOf },
+    async startStore() {
+      const configFile = join(folder, "store.conf");
+      await writeFile(configFile, storeText(nobody, outOf(1)));
+      await (await createAgentProcess(t, { name: "store", configFile })).start();
+    },
   };
 }
 
@@ -139,6 +146,23 @@ function deadAvro(port: number): string {
 collector.sinks.out.type = avro
 collector.sinks.out.hostname = 127.0.0.1
 collector.sinks.out.port = ${port}
+`;
+}
+
+function storeText(port: number, directory: string): string {
+  return `
+store.sources = in
+store.channels = direct
+store.sinks = out
+store.sources.in.type = avro
+store.sources.in.channels = direct
+store.sources.in.bind = 127.0.0.1
+store.sources.in.port = ${port}
+store.channels.direct.type = direct
+store.sinks.out.type = file_roll
+store.sinks.out.channel = direct
+store.sinks.out.sink.directory = ${directory}
+store.sinks.out.sink.rollInterval = 0
 `;
 }
 
