@@ -83,6 +83,17 @@ void test("a repeated warning is written at once, and then once with its number"
   assert.equal(clock.timerCount, 1);
 });
 
+void test("a warning that differs in how long and how many is a repetition; other numbers are not", async (context) => {
+  const { clock, log, lines } = createLog(context);
+  const failed = (events: number, seconds: number) =>
+    log.of("g1").warn(`k1 failed, 1 batch of ${events} rolled back, penalty ${seconds} s`);
+  for (const seconds of [0.9, 1, 1.25, 2]) failed(Math.round(seconds * 1000), seconds);
+  for (const status of [401, 403]) log.of("g1").warn(`it answered ${status} to 10.0.0.1:4141`);
+  assert.equal(lines().length, 3);
+  await clock.advance(30_000);
+  assert.match(lines()[3] ?? "", /batch of 2000 rolled back, penalty 2 s \(repeated 3 times\)/);
+});
+
 void test("information is not folded: the logger sink's events are lines of it", (context) => {
   const { log, lines } = createLog(context);
   for (let i = 0; i < 3; i++) log.of("k1").info("Event: same");

@@ -47,7 +47,7 @@ export function createAgentLog({
   };
   const fold = (at: LogLevel, component: string, message: string, detail: LogDetail): void => {
     if (levelOrder[at] > levelOrder[level]) return;
-    folder.add(`${at} ${component} ${message}`, (repeats) => {
+    folder.add(`${at} ${component} ${withoutAmounts(message)}`, (repeats) => {
       const text = repeats === 0 ? message : `${message} (repeated ${repeats} times)`;
       write(at, component, text, detail);
     });
@@ -73,4 +73,11 @@ export function createAgentLog({
       return closed;
     },
   };
+}
+
+/** How long and how many differs each time that a member fails again; it is the same news. */
+const amounts = /\b\d[\d,.]*(?= (?:s|ms|events?|bytes)\b)|(?<=batch of )\d[\d,]*/g;
+
+function withoutAmounts(message: string): string {
+  return message.replace(amounts, "#");
 }
