@@ -14,13 +14,13 @@ const everywhere: ReadonlySet<string> = new Set(["0.0.0.0", "::", "*"]);
 export function ownAddresses(
   listened: readonly Listened[],
   here: readonly string[],
-): (host: Listened | { readonly host: string; readonly port: number }) => boolean {
+): (host: { readonly host: string; readonly port: number }) => boolean {
   const own = new Set<string>();
   for (const { bind, port } of listened) {
     const isAll = everywhere.has(bind) || isIP(bind) === 0;
     for (const address of isAll ? [...here, bind] : [bind]) own.add(key(address, port));
   }
-  return (at) => own.has(key("host" in at ? at.host : at.bind, at.port));
+  return ({ host, port }) => own.has(key(host, port));
 }
 
 function key(address: string, port: number): string {
