@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { programCommand, startChild, tempDirectory, waitFor } from "@millrace/testing";
+import { find, podOf } from "./harness/manifest.ts";
+import {
+  confOf,
+  createStage,
+  type Role,
+  startPod,
+  untilReady,
+  workloadOf,
+} from "./harness/pods.ts";
+import { findHelm, root, valueFiles } from "./harness/render.ts";
+
+const roles: readonly Role[] = ["edge", "collector"];
+
+/** What `millrace check` says of a configuration. */
+async function check(context: TestContext, conf: string, role: Role) {
+  const directory = await tempDirectory(context);
+  const file = join(directory, `${role}.conf`);
+  await writeFile(file, conf);
+  const child = startChild(context, {
+    command: [...programCommand("cli/main"), "check", "-n", role, "-f", file],
+    environment: {
+      NODE_NAME: "node-1",
+      POD_NAME: "p",
+      POD_NAMESPACE: "logging",
+      POD_IP: "10.1.1.1",
+    },
+  });
+  return { ...(await child.exited(60_000)), output: child.output() };
+}
+
+for (const name of valueFiles) {
+  for (const role of roles) {
+    void test(`${name}: millrace check has nothing to say of ${role}.conf, and the agent starts as its probes want`, async (context) => {
+      const helm = findHelm(context);
+      if (helm === undefined) return;
+      const { manifests } = helm.render({ values: name });
+      const conf = confOf(manifests, role);
+      const workload = workloadOf(manifests, role);
+      if (conf === undefined || workload === undefined) {
+        assert.ok(["edge-only", "collector-only", "existing-config-map"].includes(name), name);
+        return;
+      }
+      const { code, output } = await check(context, conf, role);
+      assert.equal(code, 0, output);
+      assert.doesNotMatch(output, /^(warning|error)/m);
+
+      const stage = await createStage(context, manifests);
+      const pod = await startPod(context, manifests, role, stage);
+      await untilReady(pod);
+      assert.equal(await pod.probe("startupProbe"), 200, pod.child.output());
+      assert.equal(await pod.probe("livenessProbe"), 200);
+      const metrics = await (await fetch(pod.url("/metrics"))).text();
+      assert.match(metrics, new RegExp(`role="${role}"`));
+      pod.child.signal("SIGTERM");
+      const grace = podOf(workload)?.terminationGracePeriodSeconds ?? 0;
+      const exit = await pod.child.exited(Math.min(grace * 1000, 60_000));
+      assert.equal(exit.code, 0, pod.child.output());
+    });
+  }
+}
+
+void test("what a container of a node writes comes out of a collector, over TLS, and the chart's own test sees it", async (context) => {
+  const helm = findHelm(context);
+  if (helm === undefined) return;
+  const { manifests } = helm.render({ values: "default" });
+  const stage = await createStage(context, manifests);
+  const collector = await startPod(context, manifests, "collector", stage);
+  const edge = await startPod(context, manifests, "edge", stage);
+  await Promise.all([untilReady(collector), untilReady(edge)]);
+
+  // The pod of `helm test`, whose standard output is written down as a container runtime does.
+  const readBack = find(manifests, "Pod").spec as unknown as { containers: { env: { name: string; value?: string }[] }[] }; // prettier-ignore
+  const script = manifests.find(({ data }) => data?.["read-back.mjs"] !== undefined)?.data;
+  const own = join(stage.directory, "read-back.mjs");
+  await writeFile(own, script?.["read-back.mjs"] ?? "");
+  const given = Object.fromEntries(readBack.containers[0]?.env.map((each) => [each.name, each.value]) ?? []); // prettier-ignore
+  assert.equal(given["OUT_DIR"], "/out");
+  const child = startChild(context, {
+    command: [process.execPath, own],
+    environment: {
+      ...given,
+      POD_UID: "0000-1111",
+      OUT_DIR: join(collector.directory, "var/lib/millrace/out"),
+    },
+  });
+  const log = join(
+    edge.directory,
+    "var/log/pods/logging_readback-of-millrace_0000-1111/read-back/0.log",
+  );
+  await mkdir(dirname(log), { recursive: true });
+  let lines = 0;
+  await waitFor(
+    "helm test's pod to end",
+    async () => {
+      const all = child
+        .output()
+        .split("\n")
+        .filter((line) => line.startsWith("millrace-helm-test"));
+      const fresh = all
+        .slice(lines)
+        .map((line) => `2026-11-22T10:00:00.000000000Z stdout F ${line}\n`);
+      lines = all.length;
+      if (fresh.length > 0) await writeFile(log, fresh.join(""), { flag: "a" });
+      return child.exit !== undefined;
+    },
+    60_000,
+  );
+  assert.equal(child.exit?.code, 0, `${child.output()}\n${edge.child.output()}\n${collector.child.output()}`); // prettier-ignore
+  assert.match(child.output(), /arrived after .*: a line of this pod is in /);
+  const out = join(collector.directory, "var/lib/millrace/out");
+  const texts = await Promise.all(
+    (await readdir(out)).map((file) => readFile(join(out, file), "utf8")),
+  );
+  assert.match(texts.join(""), /namespace=logging.*node=node-1|node=node-1.*namespace=logging/);
+});
+
+void test("the chart's own test fails when nothing comes out", async (context) => {
+  const helm = findHelm(context);
+  if (helm === undefined) return;
+  const directory = await tempDirectory(context);
+  const child = startChild(context, {
+    command: [process.execPath, join(root, "deploy/helm/millrace/files/read-back.mjs")],
+    environment: { OUT_DIR: directory, TIMEOUT_SECONDS: "1", POD_UID: "x" },
+  });
+  assert.equal((await child.exited(20_000)).code, 1);
+  assert.match(child.output(), /none has arrived within 1 s/);
+});
