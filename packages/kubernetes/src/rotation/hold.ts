@@ -55,9 +55,9 @@ export class Hold {
   async open<T>(
     key: string,
     inode: number,
-    open: (files: FileSystem, path: string, isCompressed: boolean) => Promise<T | undefined>,
+    open: (files: FileSystem, path: string) => Promise<T | undefined>,
   ): Promise<T | undefined> {
-    return open(this.#files, pathIn(this.#directory, linkName(key, inode)), false);
+    return open(this.#files, pathIn(this.#directory, linkName(key, inode)));
   }
 
   async #remove(name: string): Promise<void> {

@@ -1,4 +1,5 @@
 import {
+  type FileSystem,
   hasHead,
   type Head,
   type Log,
@@ -6,6 +7,7 @@ import {
   pathIn,
   type Runtime,
   systemErrorCode,
+  toMillraceError,
 } from "@millrace/core";
 import type { Hold } from "../../rotation/hold.ts";
 import { compareLogNames, formatLogName, type LogName } from "../../rotation/log-name.ts";
@@ -48,6 +50,8 @@ export class ContainerFiles {
   #saved: readonly SavedLog[] | undefined;
   #sequence = 0;
   readonly #warned = new Set<string>();
+  /** Why a file could not be opened, if one could not. */
+  #openError: Error | undefined;
 
   constructor(
     context: FollowContext,
@@ -203,6 +207,8 @@ export class ContainerFiles {
       file.changedAtMs = this.#context.runtime.clock.monotonic();
       this.hasNews = true;
     }
+    this.#openError = undefined;
+    await file.learnHead();
     const copy = await this.#findCompressed(file.toSaved(), free);
     if (copy !== undefined) {
       free.delete(copy.entry);
@@ -213,13 +219,23 @@ export class ContainerFiles {
         file.name = copy.entry.name;
         await copy.opened.close();
       }
-    } else if (file.open === undefined) {
+    } else if (file.open === undefined && this.#openError === undefined) {
       await this.lose(file, "log is gone");
     }
   }
 
+  /** All of them or, when a file cannot be opened now, none: then the next look tries again. */
   async #restore(saved: readonly SavedLog[], free: Set<FoundLog>): Promise<void> {
-    for (const log of saved) if (!(await this.#restoreOne(log, free))) this.#missSaved(log);
+    const missing: SavedLog[] = [];
+    this.#openError = undefined;
+    for (const log of saved) {
+      // An empty log is known by nothing, and read from its start whichever it was.
+      if (log.headBytes > 0 && !(await this.#restoreOne(log, free))) missing.push(log);
+      if (this.#openError === undefined) continue;
+      await this.stop();
+      throw this.#openError;
+    }
+    for (const log of missing) this.#missSaved(log);
     this.#saved = undefined;
     this.hasNews = true;
   }
@@ -230,8 +246,8 @@ export class ContainerFiles {
       if (!hasInode || entry.name.restarts !== saved.name.restarts) continue;
       const opened = await this.#open(entry.path, entry.name);
       if (opened === undefined) continue;
-      // The inode may be another's by now. A log of which nothing was read may be any.
-      if (saved.headBytes > 0 && !hasHead(saved, opened.head)) {
+      // The inode may be another's by now.
+      if (!hasHead(saved, opened.head)) {
         await opened.close();
         continue;
       }
@@ -245,7 +261,7 @@ export class ContainerFiles {
       await this.#add(copy.entry.name, copy.opened, saved);
       return true;
     }
-    const held = await this.#context.hold?.open(this.key, saved.inode, openPlain);
+    const held = await this.#context.hold?.open(this.key, saved.inode, openAnyForm);
     if (held === undefined || !hasHead(saved, held.head)) {
       await held?.close();
       return false;
@@ -300,7 +316,7 @@ export class ContainerFiles {
       file.moveTo(saved.positions);
       if (size < file.readTo) this.restart(file);
     }
-    if (!name.isCompressed) await hold?.keep(this.key, file.inode, this.#pathOf(name));
+    await hold?.keep(this.key, file.inode, this.#pathOf(name));
     return file;
   }
 
@@ -314,6 +330,7 @@ export class ContainerFiles {
       if (size < Math.max(file.size, file.readTo)) this.restart(file);
       if (size !== file.size) file.changedAtMs = this.#context.runtime.clock.monotonic();
       file.size = size;
+      if (file.head.length < size) await file.learnHead();
     } catch (error) {
       this.#listing.forget();
       if (systemErrorCode(error) !== "ENOENT") this.#warn(this.#pathOf(file.name), error);
@@ -334,6 +351,8 @@ export class ContainerFiles {
     } catch (error) {
       this.#listing.forget();
       this.#warn(path, error);
+      // What is damaged stays so; what fails otherwise may not fail next time.
+      if (!systemErrorCode(error).startsWith("Z_")) this.#openError = toMillraceError(error);
       return undefined;
     }
   }
@@ -357,4 +376,12 @@ export class ContainerFiles {
   }
 }
 
-const openPlain = openLog;
+/** What a link leads to may be the plain form or the compressed one. */
+async function openAnyForm(files: FileSystem, path: string): Promise<OpenLog | undefined> {
+  const plain = await openLog(files, path, false);
+  if (plain === undefined || !plain.head.subarray(0, 2).equals(gzipMagic)) return plain;
+  await plain.close();
+  return openLog(files, path, true);
+}
+
+const gzipMagic = Buffer.from([0x1f, 0x8b]);

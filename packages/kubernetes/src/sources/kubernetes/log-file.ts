@@ -5,6 +5,7 @@ import {
   type FileStat,
   type FileSystem,
   hashHead,
+  headBytesMax,
   readHead,
   type ReadableFile,
   systemErrorCode,
@@ -150,6 +151,13 @@ export class LogFile implements ReadableFile {
 
   beginsAs(head: Buffer): boolean {
     return head.subarray(0, this.head.length).equals(this.head);
+  }
+
+  /** Looks at the first bytes again while there may be more of them. */
+  async learnHead(): Promise<void> {
+    if (this.open === undefined || this.head.length >= headBytesMax) return;
+    const head = await readHead(this.open);
+    if (this.beginsAs(head)) this.head = head;
   }
 
   moveTo(positions: Positions): void {
