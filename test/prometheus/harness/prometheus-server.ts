@@ -33,6 +33,7 @@ export async function startPrometheus(
   const folder = await tempDirectory(test);
   const port = await freePort();
   const targets: { targets: string[]; labels: { cluster: string } }[] = [];
+  let writing = Promise.resolve();
   const targetsFile = join(folder, "targets.json");
   const configFile = join(folder, "prometheus.yml");
   await writeFile(targetsFile, "[]");
@@ -79,8 +80,11 @@ export async function startPrometheus(
     async watch(scraped, cluster) {
       const instance = `127.0.0.1:${scraped}`;
       targets.push({ targets: [instance], labels: { cluster } });
-      await writeFile(`${targetsFile}.new`, JSON.stringify(targets));
-      await rename(`${targetsFile}.new`, targetsFile);
+      // Scenarios that play at a time would take each other's new file away.
+      await (writing = writing.then(async () => {
+        await writeFile(`${targetsFile}.new`, JSON.stringify(targets));
+        await rename(`${targetsFile}.new`, targetsFile);
+      }));
       return instance;
     },
     async alerts() {
