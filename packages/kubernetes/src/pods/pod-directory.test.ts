@@ -9,7 +9,10 @@ import {
   within,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
 import { acquirePodDirectory, type PodDirectory, podDirectoryLimits } from "./pod-directory.ts";
 import type { PodDirectorySettings } from "./pod-settings.ts";
@@ -369,4 +372,50 @@ void test("where the pieces of what is sent end makes no difference", async (t) 
   await waitFor("all pods", () => directory.counts.pods === 60);
   assert.equal(directory.peek("uid-p59")?.labels.get("t"), "é€😀");
   assert.equal(g.restarts.value, 0);
+});
+
+void test("a change over the limit is passed over, and the next one is not", async (t) => {
+  const g = await given(t);
+  const api = { ...limits.api, eventBytesMax: 20_000 };
+  const directory = acquirePodDirectory(g.settings, systemRuntime, g.log, g.restarts, {
+    ...limits,
+    api,
+  });
+  t.after(() => directory.release());
+  await following(directory, g);
+  g.server.put({ name: "big", node: "n1", annotations: { a: "x".repeat(50_000) } });
+  g.server.put({ name: "small", node: "n1" });
+  await waitFor("the pod behind it", () => directory.peek("uid-small") !== undefined);
+  assert.equal(directory.peek("uid-big"), undefined);
+  assert.ok(said(g, /over the limit and was passed over/));
+  assert.equal(g.restarts.value, 0);
+});
+
+void test("a list over the limit is not read to its end", async (t) => {
+  const g = await given(t);
+  g.server.put({ name: "big", node: "n1", annotations: { a: "x".repeat(50_000) } });
+  const api = { ...limits.api, pageBytesMax: 20_000 };
+  const directory = acquirePodDirectory(g.settings, systemRuntime, g.log, g.restarts, {
+    ...limits,
+    api,
+  });
+  t.after(() => directory.release());
+  await waitFor("the line", () => said(g, /an answer of over 20000 bytes/));
+  assert.equal(directory.counts.pods, 0);
+});
+
+void test("without TLS no token is sent", async (t) => {
+  const g = await given(t);
+  const authorizations: (string | undefined)[] = [];
+  const plain = createServer((request, response) => {
+    authorizations.push(request.headers.authorization);
+    response.writeHead(404).end();
+  });
+  plain.listen(0, "127.0.0.1");
+  await once(plain, "listening");
+  t.after(() => plain.close());
+  const { port } = plain.address() as AddressInfo;
+  g.acquire({ apiServer: `http://127.0.0.1:${port}` });
+  await waitFor("a request", () => authorizations.length > 0);
+  assert.deepEqual(new Set(authorizations), new Set([undefined]));
 });

@@ -181,7 +181,7 @@ export async function createKubernetesApiServer(
     const bookmarks = query.get("allowWatchBookmarks") === "true";
     const made: Watch = { node, bookmarks, response, version, hanging: false };
     const seconds = Number(query.get("timeoutSeconds") ?? 0);
-    const timer = setTimeout(() => response.end(), seconds > 0 ? seconds * 1000 : 2 ** 31 - 1);
+    const timer = setTimeout(() => endWatch(made), seconds > 0 ? seconds * 1000 : 2 ** 31 - 1);
     watches.add(made);
     response.once("close", () => {
       clearTimeout(timer);
@@ -196,6 +196,11 @@ export async function createKubernetesApiServer(
     watching.version = store.version;
     const lines = events.map((event) => `${JSON.stringify(event)}\n`).join("");
     if (lines !== "") write(watching.response, lines, false);
+  }
+
+  function endWatch(watching: Watch): void {
+    watches.delete(watching);
+    watching.response.end();
   }
 
   function tellAll(): void {
@@ -252,10 +257,13 @@ export async function createKubernetesApiServer(
       for (const { response } of watches) write(response, line, false);
     },
     endWatches() {
-      for (const { response } of [...watches]) response.end();
+      for (const watching of [...watches]) endWatch(watching);
     },
     cutWatches() {
-      for (const { response } of [...watches]) response.destroy();
+      for (const watching of [...watches]) {
+        watches.delete(watching);
+        watching.response.destroy();
+      }
     },
     hangWatches() {
       for (const watching of watches) watching.hanging = true;
