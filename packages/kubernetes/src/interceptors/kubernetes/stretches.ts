@@ -1,4 +1,10 @@
-import type { EventBatch } from "@millrace/core";
+import {
+  beginHeaders,
+  createHeaderWalk,
+  type EventBatch,
+  nameIs,
+  nextHeader,
+} from "@millrace/core";
 
 /** Whose event it is, as its headers say. */
 export interface Whose {
@@ -17,47 +23,85 @@ export interface Stretch {
   readonly whose: Whose | undefined;
 }
 
-const uidHeader = Buffer.from("uid");
-const namespaceHeader = Buffer.from("namespace");
-const podHeader = Buffer.from("pod");
-const containerHeader = Buffer.from("container");
+const names = ["uid", "container", "namespace", "pod"].map((name) => Buffer.from(name));
+const [uidAt, containerAt, namespaceAt, podAt] = [0, 1, 2, 3] as const;
 
 /** The batch in stretches, in order, without decoding an event. Mostly it is one. */
 export function findStretches(batch: EventBatch): Stretch[] {
   const stretches: Stretch[] = [];
-  let whose: Whose | undefined;
+  const reader = new WhoseReader();
   let from = 0;
-  for (let i = 0; i < batch.length; i++) {
-    const uid = batch.headerAt(i, uidHeader);
-    const container = batch.headerAt(i, containerHeader);
-    const named = uid === undefined || uid === "" ? readName(batch, i) : undefined;
-    const key = named === undefined ? uid : named.key;
-    if (i > 0 && key === whose?.key && (key === undefined || container === whose?.container)) {
-      continue;
+  let index = 0;
+  for (const { slab, offsets, from: first, to } of batch.runs) {
+    for (let i = first; i < to; i++, index++) {
+      const before = reader.whose;
+      if (reader.read(slab, offsets[i] as number, offsets[i + 1] as number) || index === 0)
+        continue;
+      stretches.push({ from, to: index, whose: before });
+      from = index;
     }
-    if (i > 0) stretches.push({ from, to: i, whose });
-    from = i;
-    whose =
-      key === undefined
-        ? undefined
-        : named === undefined
-          ? { key, uid, namespace: "", pod: "", container }
-          : { ...named, key, uid: undefined, container };
   }
-  if (batch.length > 0) stretches.push({ from, to: batch.length, whose });
+  if (batch.length > 0) stretches.push({ from, to: batch.length, whose: reader.whose });
   return stretches;
 }
 
-interface Name {
-  readonly key: string | undefined;
-  readonly namespace: string;
-  readonly pod: string;
-}
+/**
+ * Reads whose one event after another is, in one walk over its headers. The values are compared as
+ * bytes with those of the event before, which are mostly the same: no text is made of them then.
+ */
+class WhoseReader {
+  whose: Whose | undefined;
+  readonly #walk = createHeaderWalk();
+  /** Of each name, where the value is in the slab; -1 where the event has no such header. */
+  readonly #starts = [-1, -1, -1, -1];
+  readonly #ends = [-1, -1, -1, -1];
+  /** The values of the event before. */
+  readonly #values: (Buffer | undefined)[] = [undefined, undefined, undefined, undefined];
 
-const noName: Name = { key: undefined, namespace: "", pod: "" };
+  /** Reads the event in `[start, end)`. Says whether it is of the same container as the one before. */
+  read(slab: Buffer, start: number, end: number): boolean {
+    const walk = this.#walk;
+    this.#starts.fill(-1);
+    beginHeaders(walk, start);
+    while (nextHeader(slab, walk, end)) {
+      for (let at = 0; at < names.length; at++) {
+        if (!nameIs(slab, walk, names[at] as Buffer)) continue;
+        this.#starts[at] = walk.valueStart;
+        this.#ends[at] = walk.valueEnd;
+        break;
+      }
+    }
+    if (this.#isSame(slab)) return true;
+    for (let at = 0; at < names.length; at++) {
+      const from = this.#starts[at] as number;
+      this.#values[at] = from < 0 ? undefined : slab.subarray(from, this.#ends[at]);
+    }
+    const before = this.whose;
+    this.whose = this.#make();
+    return this.whose?.key === before?.key && this.whose?.container === before?.container;
+  }
 
-function readName(batch: EventBatch, index: number): Name {
-  const namespace = batch.headerAt(index, namespaceHeader) ?? "";
-  const pod = batch.headerAt(index, podHeader) ?? "";
-  return namespace === "" || pod === "" ? noName : { key: `${namespace}/${pod}`, namespace, pod };
+  #isSame(slab: Buffer): boolean {
+    for (let at = 0; at < names.length; at++) {
+      const value = this.#values[at];
+      const from = this.#starts[at] as number;
+      if (value === undefined) {
+        if (from >= 0) return false;
+      } else {
+        const length = value.length;
+        if (from < 0 || (this.#ends[at] as number) - from !== length) return false;
+        for (let i = 0; i < length; i++) if (slab[from + i] !== value[i]) return false;
+      }
+    }
+    return true;
+  }
+
+  #make(): Whose | undefined {
+    const [uid, container, namespace = "", pod = ""] = [uidAt, containerAt, namespaceAt, podAt].map(
+      (at) => this.#values[at]?.toString("utf8"),
+    );
+    if (uid !== undefined && uid !== "") return { key: uid, uid, namespace, pod, container };
+    if (namespace === "" || pod === "") return undefined;
+    return { key: `${namespace}/${pod}`, uid: undefined, namespace, pod, container };
+  }
 }
