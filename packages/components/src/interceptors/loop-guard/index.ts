@@ -8,20 +8,20 @@ export const interceptor = defineInterceptor({
   options,
   guarantee: { atLeastOnce: true },
   example: `
-collector.sources = in
-collector.channels = disk
-collector.sinks = out
-collector.sources.in.type = avro
-collector.sources.in.bind = 0.0.0.0
-collector.sources.in.port = 4141
-collector.sources.in.channels = disk
-collector.sources.in.interceptors = guard
-collector.sources.in.interceptors.guard.type = loop_guard
-collector.channels.disk.type = memory
-collector.sinks.out.type = avro
-collector.sinks.out.channel = disk
-collector.sinks.out.hostname = next-tier
-collector.sinks.out.port = 4141
+a1.sources = in
+a1.channels = disk
+a1.sinks = out
+a1.sources.in.type = avro
+a1.sources.in.bind = 0.0.0.0
+a1.sources.in.port = 4141
+a1.sources.in.channels = disk
+a1.sources.in.interceptors = guard
+a1.sources.in.interceptors.guard.type = loop_guard
+a1.channels.disk.type = memory
+a1.sinks.out.type = avro
+a1.sinks.out.channel = disk
+a1.sinks.out.hostname = next-tier
+a1.sinks.out.port = 4141
 `,
   create: async (values, context) =>
     (await import("./loop-guard.ts")).createLoopGuard(values, context),
