@@ -3,6 +3,14 @@ import type { RegistryEntry } from "@millrace/core";
 
 export const registry: readonly RegistryEntry[] = [
   {
+    kind: "source",
+    type: "kubernetes",
+    aliases: [],
+    summary:
+      "Reads the container logs of a Kubernetes node, over rotation, compression and restart.",
+    load: async () => (await import("./sources/kubernetes/index.ts")).source,
+  },
+  {
     kind: "interceptor",
     type: "kubernetes",
     aliases: [],

@@ -1,3 +1,4 @@
+import { systemClock } from "@millrace/core";
 import {
   closeSync,
   mkdirSync,
@@ -64,7 +65,7 @@ export function createFakeContainer(options: FakeContainerOptions): FakeContaine
   /** As long as RFC 3339 with nanoseconds always is; never twice the same. */
   const timestamp = (): string => {
     const nanoseconds = String(lines++ % 1_000_000).padStart(6, "0");
-    return `${new Date().toISOString().slice(0, -1)}${nanoseconds}Z`;
+    return `${new Date(systemClock.now()).toISOString().slice(0, -1)}${nanoseconds}Z`;
   };
 
   const open = (): void => {

@@ -163,8 +163,10 @@ export class ContainerFiles {
 
   async #match(found: readonly FoundLog[]): Promise<void> {
     const free = new Set(found);
+    // What was restored has met its entry.
+    const known = this.#saved === undefined ? [...this.files] : [];
     if (this.#saved !== undefined) await this.#restore(this.#saved, free);
-    for (const file of [...this.files]) {
+    for (const file of known) {
       const entry = [...free].find(({ key }) => key === file.key);
       if (entry !== undefined && (await this.#isSame(file, entry))) {
         free.delete(entry);
@@ -231,9 +233,10 @@ export class ContainerFiles {
     for (const log of saved) {
       // An empty log is known by nothing, and read from its start whichever it was.
       if (log.headBytes > 0 && !(await this.#restoreOne(log, free))) missing.push(log);
-      if (this.#openError === undefined) continue;
+      const failure = this.#lastOpenError();
+      if (failure === undefined) continue;
       await this.stop();
-      throw this.#openError;
+      throw failure;
     }
     for (const log of missing) this.#missSaved(log);
     this.#saved = undefined;
@@ -269,6 +272,10 @@ export class ContainerFiles {
     const file = await this.#add(saved.name, held, saved);
     file.isListed = false;
     return true;
+  }
+
+  #lastOpenError(): Error | undefined {
+    return this.#openError;
   }
 
   #missSaved({ name, positions, size }: SavedLog): void {
@@ -331,6 +338,9 @@ export class ContainerFiles {
       if (size !== file.size) file.changedAtMs = this.#context.runtime.clock.monotonic();
       file.size = size;
       if (file.head.length < size) await file.learnHead();
+      // From now on the next run knows it, and says so when it is gone.
+      if (file.head.length > 0 && !file.isKnown) this.hasNews = true;
+      file.isKnown = file.head.length > 0;
     } catch (error) {
       this.#listing.forget();
       if (systemErrorCode(error) !== "ENOENT") this.#warn(this.#pathOf(file.name), error);

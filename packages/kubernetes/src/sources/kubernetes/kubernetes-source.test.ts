@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -475,6 +476,24 @@ void test("a log that has long not grown is closed, and goes on when it grows", 
   app.write("stdout", "three");
   await made.drain();
   assert.deepEqual(made.bodies(), ["one", "two", "three"]);
+});
+
+void test("a log of the last run that is silent after a start goes on when it grows", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  app.write("stdout", "one");
+  await made.drain();
+  await made.stop();
+  // Nothing has come into the directory for long, so it is not listed again.
+  const longAgo = new Date(Date.now() - 3_600_000);
+  utimesSync(app.directory, longAgo, longAgo);
+  await made.start();
+  await made.drain();
+  made.pass(20_000);
+  await made.drain();
+  app.write("stdout", "two");
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["one", "two"]);
 });
 
 void test("skipToEnd leaves what is there at start, and reads what comes", async (test) => {

@@ -113,6 +113,8 @@ export class LogFile implements ReadableFile {
   format: LogFormat | undefined;
   longLine: LongLine | undefined;
   isFailing = false;
+  /** Its first bytes are recorded, or about to be. */
+  isKnown = false;
   readonly #id: ContainerId;
   readonly #headers = new Map<string, Buffer>();
   #hashed: { readonly head: Buffer; readonly hash: string } | undefined;
