@@ -26,6 +26,8 @@ export interface PlayedPod {
   /** SIGTERM, and as the kubelet SIGKILL when terminationGracePeriodSeconds are over. */
   terminate(): Promise<Exit>;
   output(): string;
+  /** Events that its channels hold, as Prometheus reads them. */
+  held(): Promise<number>;
 }
 
 /** The name that the manifests look collectors up by. */
@@ -72,6 +74,11 @@ export async function createPlayedPod(
     address,
     directory,
     output,
+    async held() {
+      const response = await fetch(`http://127.0.0.1:${monitoringPort}/metrics`);
+      const found = (await response.text()).matchAll(/^millrace_channel_events\{.*\} (\d+)$/gm);
+      return [...found].reduce((sum, [, count]) => sum + Number(count), 0);
+    },
     async start() {
       const child = startChild(t, {
         command: [...programCommand("cli/main"), ...args],
