@@ -17,8 +17,7 @@ const end = "<!-- /values -->";
 export async function chartFiles(root: string): Promise<Map<string, string>> {
   const files = new Map<string, string>();
   for (const { from, to } of copies) {
-    const content = await readFile(join(root, from), "utf8").catch(() => undefined);
-    if (content !== undefined) files.set(`${chartFolder}/${to}`, content);
+    files.set(`${chartFolder}/${to}`, await readFile(join(root, from), "utf8"));
   }
   const values = readChartValues(await readFile(join(root, chartFolder, "values.yaml"), "utf8"));
   const path = `${chartFolder}/README.md`;
