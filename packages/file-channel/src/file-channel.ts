@@ -1,5 +1,4 @@
 import {
-  type Channel,
   type ChannelContext,
   EventBatch,
   HeldPut,
@@ -15,6 +14,7 @@ import {
 } from "@millrace/core";
 import assert from "node:assert/strict";
 import { type ChannelMetrics, declareMetrics } from "./channel-metrics.ts";
+import type { FileChannel } from "./contract.ts";
 import { rememberedKeys } from "./keys/remembered-keys.ts";
 import { LogWriter, type StoredPut } from "./log/log-writer.ts";
 import { type OpenedChannel, openChannel } from "./open-channel.ts";
@@ -27,17 +27,7 @@ import { recoveredStretches } from "./queue/recovered-stretches.ts";
 import { segmentHeaderBytes } from "./format/segment-header.ts";
 import { assertTransactionFits, diskFull } from "./put-limits.ts";
 
-/** A channel whose events outlive the process, with what Flume's FileChannelCounter shows beside. */
-export interface FileChannel extends Channel {
-  /** Events the channel may hold. */
-  readonly capacity: number;
-  /** Of the records it holds, padding included. */
-  readonly bytes: number;
-  /** Flume's FileChannelCounter attributes; the agent shows them with the channel's counters. */
-  readCounters(): Record<string, number | boolean>;
-  /** Takes new limits at any time. Where more is held, puts are refused until there is room. */
-  setLimits(limits: FileChannelLimits): void;
-}
+export type { FileChannel } from "./contract.ts";
 
 /** Acknowledged ranges above the lowest sequence: beyond this, takes of new events wait. */
 const ackRangesMax = 16_384;
