@@ -23,6 +23,7 @@ const over = AbortSignal.abort();
 type Deliver = (batch: EventBatch, giveUp: AbortSignal, call: number) => Promise<void>;
 interface Wish extends Partial<Pick<Sink, "batchSize" | "deliveriesInFlight" | "flush">> {
   readonly durable?: boolean;
+  readonly drainsDurable?: boolean;
   readonly channel?: (inner: Channel) => Partial<Channel>;
 }
 
@@ -63,6 +64,7 @@ async function given(deliver: Deliver = async () => {}, wish: Wish = {}) {
     log,
     counters,
     metrics,
+    ...(wish.drainsDurable === undefined ? {} : { drainsDurable: wish.drainsDurable }),
     onFatal: (error) => void fatal.push(error),
   };
   const runner = createSinkRunner(options);
@@ -390,6 +392,17 @@ void test("a drain over a durable channel only finishes what is in flight", asyn
   await drained;
   assert.deepEqual(handed, [[1, 2]]);
   assert.equal(channel.size, 3);
+  await runner.stop(never);
+});
+
+void test("a drain empties a durable channel too where nobody may come back to it", async () => {
+  const wish = { durable: true, drainsDurable: true, batchSize: 2 };
+  const { runner, put, channel, handed } = await given(undefined, wish);
+  await put(1, 5);
+  await runner.start(never);
+  await runner.drain(never);
+  assert.deepEqual(handed.flat(), [1, 2, 3, 4, 5]);
+  assert.equal(channel.size, 0);
   await runner.stop(never);
 });
 
