@@ -3,6 +3,7 @@ import { loadConfiguration } from "@millrace/agent";
 import { registry as components } from "@millrace/components";
 import { registry as jdbc } from "@millrace/jdbc";
 import { registry as kafka } from "@millrace/kafka";
+import { registry as kubernetes } from "@millrace/kubernetes";
 import type { PartRef, RegistryEntry, SinkContext, SourceContext } from "@millrace/core";
 import { partContext, sinkContext, sourceContext, tempDirectory } from "@millrace/testing";
 import assert from "node:assert/strict";
@@ -10,7 +11,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-const registry = [...components, ...jdbc, ...kafka];
+const registry = [...components, ...jdbc, ...kafka, ...kubernetes];
 
 /** The component of its own example, under the name that is given instead of its type. */
 async function configured(t: TestContext, entry: RegistryEntry, name: string) {

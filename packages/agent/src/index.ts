@@ -16,3 +16,4 @@ export {
   readMonitoringSettings,
 } from "./monitoring/monitoring-settings.ts";
 export type { Readiness } from "./monitoring/monitoring-server.ts";
+export type { AgentStatus, ChannelStatus, SinkError, SinkStatus } from "./admin/agent-status.ts";

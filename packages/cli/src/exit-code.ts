@@ -10,6 +10,8 @@ export const exitCode = {
   start: 3,
   /** A fatal error stopped a running agent: a channel that can promise nothing any more, or a mistake of ours. */
   fatal: 4,
+  /** `status`: an agent needs somebody, or cannot be asked. */
+  attention: 5,
 } as const;
 
 /** Ended by a signal, as shells say it: 128 and its number. */

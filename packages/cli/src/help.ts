@@ -9,6 +9,8 @@ commands
   file-channel verify|stats|dump|repair|drain|import   looks after the directories of a file channel
              (docs/file-channel.md; each explains itself with --help)
   make-certs  makes the certificates that edges and collectors show each other, or renews them
+  status     says how agents are, the worst first, and why (docs/status.md)
+  top        the same again and again, with rates
   version    prints the version
   help       prints this
 
@@ -32,6 +34,15 @@ options of agent and check
   -d, --dryrun             check instead of running
   -h, --help               prints this
 
+options of status and top
+  -H, --host <list>        agents' monitoring ports: host:port,..., dns://name:41414, consul://service;
+                           without it status asks the agent behind the socket
+  -S, --socket <path>      an agent's socket; /run/millrace/agent.sock when not given
+  -p, --port <port>        where an address has none, and for Consul; 41414 when not given
+  -i, --interval <s>       between two readings; 1, top: 2
+  -n, --count <n>          top: so many tables
+  --json                   status: for programs
+
 options of avro-client
   -H, --host <host>        of the Avro source
   -p, --port <port>        of the Avro source; with these, five events in one request
@@ -54,5 +65,6 @@ exit codes
   2  the configuration has problems
   3  a component did not start; avro-client: nothing could be sent
   4  a fatal error stopped the agent; avro-client: sending failed after it had begun
+  5  status: an agent needs somebody, or does not answer
   128 + n  ended at once by a second signal n`;
 }

@@ -21,6 +21,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import("./commands/check.ts")).checkCommand,
   "file-channel": async () => (await import("./commands/file-channel.ts")).fileChannelCommand,
   "make-certs": async () => (await import("./commands/make-certs.ts")).makeCertsCommand,
+  status: async () => (await import("./commands/status.ts")).statusCommand,
+  top: async () => (await import("./commands/top.ts")).topCommand,
   version: async () => (await import("./commands/version.ts")).versionCommand,
   help: () => Promise.resolve(helpCommand),
 };

@@ -1,11 +1,5 @@
+import { createPicture, type TextOutput } from "../terminal/picture.ts";
 import { renderElapsed, renderTotals, renderView, type View } from "./view.ts";
-
-/** Where text goes: a terminal, or a pipe that should not see escape sequences. */
-export interface TextOutput {
-  readonly isTTY?: boolean;
-  readonly columns?: number;
-  write(text: string): unknown;
-}
 
 /**
  * On a terminal the story scrolls above a picture that is drawn again in its place; in a pipe there
@@ -24,25 +18,16 @@ export interface Screen {
 const totalsEveryMs = 2_000;
 
 export function createScreen(output: TextOutput): Screen {
-  let pictureLines = 0;
+  const picture = createPicture(output);
   let last: View | undefined;
   let totalsAtMs = -Infinity;
 
-  function erase(): void {
-    if (pictureLines > 0) output.write(`\u001B[${pictureLines}A\r\u001B[J`);
-    pictureLines = 0;
-  }
-
   function draw(): void {
-    if (last === undefined) return;
-    const width = output.columns ?? 100;
-    const lines = renderView(last).map((line) => line.slice(0, width));
-    output.write(`${lines.join("\n")}\n`);
-    pictureLines = lines.length;
+    if (last !== undefined) picture.draw(renderView(last));
   }
 
   function print(...lines: readonly string[]): void {
-    erase();
+    picture.erase();
     for (const line of lines) output.write(`${line}\n`);
     if (output.isTTY === true) draw();
   }
@@ -52,7 +37,6 @@ export function createScreen(output: TextOutput): Screen {
     tell: (elapsedMs, text) => print(`  ${renderElapsed(elapsedMs)}  ${text}`),
     show(view) {
       if (output.isTTY === true) {
-        erase();
         last = view;
         draw();
       } else if (view.elapsedMs - totalsAtMs >= totalsEveryMs) {
@@ -61,7 +45,7 @@ export function createScreen(output: TextOutput): Screen {
       }
     },
     finish() {
-      erase();
+      picture.erase();
       last = undefined;
     },
   };

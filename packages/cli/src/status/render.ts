@@ -1,0 +1,58 @@
+import { type AgentReport, type ChannelReport, mixedRoles, worstFirst } from "./agent-report.ts";
+import { countText, durationText } from "./figures.ts";
+
+const columns = [24, 11, 7, 6, 7, 8, 8] as const;
+const heads = ["agent", "held", "oldest", "full", "full in", "in/s", "out/s"] as const;
+
+/** A line an agent, the worst first, and below it why: within 80 columns but for long reasons. */
+export function renderReports(reports: readonly AgentReport[]): string[] {
+  const lines = [`${row(heads)}`];
+  for (const report of worstFirst(reports)) {
+    const { inPerSecond, outPerSecond } = report;
+    const [first, ...others] = report.channels;
+    const rates = [rateText(inPerSecond), rateText(outPerSecond)];
+    lines.push(row([titleOf(report), ...channelCells(first), ...rates]));
+    if (others.length > 0 && first !== undefined) {
+      lines[lines.length - 1] = row([titleOf(report), "", "", "", "", ...rates]);
+      for (const channel of report.channels) {
+        lines.push(row([`  ${channel.name}`, ...channelCells(channel), "", ""]));
+      }
+    }
+    const [reason, ...more] = report.why;
+    if (reason === undefined && report.severity === "ok") continue;
+    lines.push(`  ${report.severity}${reason === undefined ? "" : `: ${reason}`}`);
+    for (const line of more) lines.push(`    ${line}`);
+  }
+  const mixed = mixedRoles(reports);
+  if (mixed.length > 0) lines.push(`different configurations run: ${mixed.join(", ")}`);
+  return lines;
+}
+
+function titleOf({ address, agent, role }: AgentReport): string {
+  const who = role ?? agent;
+  return who === undefined ? address : `${who} ${address}`;
+}
+
+function channelCells(channel: ChannelReport | undefined): string[] {
+  if (channel === undefined) return ["-", "-", "-", "-"];
+  const { bytes, capacityBytes, events, fullInSeconds, oldestSeconds } = channel;
+  const isBounded = bytes !== undefined && capacityBytes !== undefined && capacityBytes > 0;
+  return [
+    countText(events),
+    oldestSeconds === undefined ? "-" : durationText(oldestSeconds),
+    isBounded ? `${Math.round((bytes / capacityBytes) * 100)} %` : "-",
+    fullInSeconds === undefined ? "-" : durationText(fullInSeconds),
+  ];
+}
+
+function rateText(rate: number | undefined): string {
+  return rate === undefined ? "-" : countText(rate);
+}
+
+/** The first to the left, the figures to the right; what is longer pushes the rest on. */
+function row(cells: readonly string[]): string {
+  return cells
+    .map((cell, i) => (i === 0 ? cell.padEnd(columns[0]) : cell.padStart(columns[i] ?? 0)))
+    .join(" ")
+    .trimEnd();
+}

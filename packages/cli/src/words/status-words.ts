@@ -1,0 +1,63 @@
+import { parseArgs } from "node:util";
+import type { Words } from "./split-words.ts";
+
+/** What `status` and `top` are asked to look at. */
+export interface StatusWords {
+  /** `host:port`, `dns://...`, `dns+srv://...`, `consul://...`; none: the agent behind the socket. */
+  readonly addresses: readonly string[];
+  readonly socket: string;
+  /** Of the monitoring port, where an address says none; always for Consul, which knows another. */
+  readonly port: number;
+  readonly isJson: boolean;
+  /** Between two readings. */
+  readonly intervalMs: number;
+  /** Tables that `top` shows; Infinity: until it is told to stop. */
+  readonly count: number;
+}
+
+const text = { type: "string" } as const;
+const known = {
+  host: { ...text, short: "H", multiple: true },
+  socket: { ...text, short: "S", default: "/run/millrace/agent.sock" },
+  port: { ...text, short: "p", default: "41414" },
+  json: { type: "boolean", default: false },
+  interval: { ...text, short: "i" },
+  count: { ...text, short: "n" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+export function parseStatusWords(
+  words: Words,
+  intervalSeconds: number,
+): StatusWords | "help" | { readonly problem: string } {
+  let values;
+  let positionals;
+  try {
+    ({ values, positionals } = parseArgs({
+      args: [...words.options],
+      options: known,
+      strict: true,
+      allowPositionals: true,
+    }));
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
+  if (values.help === true) return "help";
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    return { problem: `--port ${values.port} is not a port, 1 to 65535` };
+  }
+  const interval = Number(values.interval ?? intervalSeconds);
+  if (!(interval >= 0.1 && interval <= 3600)) {
+    return { problem: `--interval ${values.interval} is not a number of seconds, 0.1 to 3600` };
+  }
+  const count = values.count === undefined ? Infinity : Number(values.count);
+  if (count !== Infinity && !(Number.isInteger(count) && count > 0)) {
+    return { problem: `--count ${values.count} is not a whole number of tables` };
+  }
+  const addresses = [...(values.host ?? []), ...positionals].flatMap((word) =>
+    word.includes("://") ? [word] : word.split(",").filter(Boolean),
+  );
+  const { json, socket } = values;
+  return { addresses, socket, port, isJson: json, intervalMs: interval * 1000, count };
+}

@@ -1,0 +1,122 @@
+/** `millrace status` and `top` look at real agents: one well, one whose sink fails, one that is not there. */
+import {
+  createAgentProcess,
+  freePort,
+  programCommand,
+  startChild,
+  tempDirectory,
+  waitFor,
+} from "@millrace/testing";
+import assert from "node:assert/strict";
+import { appendFile, mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+
+async function startEdge(t: TestContext, sink: (folder: string) => string) {
+  const folder = await tempDirectory(t);
+  await mkdir(join(folder, "in"));
+  await mkdir(join(folder, "out"));
+  const log = join(folder, "in", "a.log");
+  await writeFile(log, "first\n");
+  const configFile = join(folder, "edge.conf");
+  await writeFile(
+    configFile,
+    `edge.sources = logs
+edge.channels = disk
+edge.sinks = out
+edge.sources.logs.type = TAILDIR
+edge.sources.logs.channels = disk
+edge.sources.logs.filegroups = all
+edge.sources.logs.filegroups.all = ${folder}/in/.*[.]log
+edge.sources.logs.positionFile = ${folder}/positions.json
+edge.sources.logs.backoffSleepIncrement = 50
+edge.channels.disk.type = file
+edge.channels.disk.dataDirs = ${folder}/data
+edge.channels.disk.minimumRequiredSpace = 1048576
+edge.sinks.out.channel = disk
+${sink(folder)}`,
+  );
+  const defines = { "millrace.role": "edge" };
+  const agent = await createAgentProcess(t, { name: "edge", configFile, defines });
+  await agent.start();
+  return { agent, log };
+}
+
+const toFiles = (folder: string): string =>
+  `edge.sinks.out.type = file_roll\nedge.sinks.out.sink.directory = ${folder}/out\n`;
+const toNobody = (port: number) => (): string =>
+  `edge.sinks.out.type = avro\nedge.sinks.out.hostname = 127.0.0.1\nedge.sinks.out.port = ${port}\n`;
+
+async function run(t: TestContext, ...words: string[]) {
+  const child = startChild(t, { command: [...programCommand("cli/main"), ...words] });
+  const { code } = await child.exited();
+  return { code, output: child.output() };
+}
+
+interface Report {
+  readonly address: string;
+  readonly severity: string;
+  readonly why: readonly string[];
+  readonly channels: readonly { readonly events: number }[];
+}
+
+test("status names the worst agent first and why; top shows what flows", async (t) => {
+  const nobody = await freePort();
+  const well = await startEdge(t, toFiles);
+  const failing = await startEdge(t, toNobody(await freePort()));
+  const [a, b, c] = [well.agent.monitoringPort, failing.agent.monitoringPort, nobody].map(
+    (port) => `127.0.0.1:${port}`,
+  );
+
+  let reports: Report[] = [];
+  await waitFor(
+    "the failing sink to be noticed, and the well agent to have delivered",
+    async () => {
+      const { code, output } = await run(t, "status", "--json", "-H", `${a},${b},${c}`);
+      assert.equal(code, 5, output);
+      reports = JSON.parse(output) as Report[];
+      return (reports[1]?.why.length ?? 0) > 0 && reports[2]?.severity === "ok";
+    },
+    60_000,
+  );
+  assert.deepEqual(
+    reports.map(({ address, channels, why }) => [address, channels.map(({ events }) => events), why]), // prettier-ignore
+    [
+      [c, [], ["ECONNREFUSED"]],
+      [b, [1], ["sink out fails: connect"]],
+      [a, [0], []],
+    ],
+  );
+
+  const alone = await run(t, "status", "-H", a ?? "");
+  assert.equal(alone.code, 0, alone.output);
+  assert.match(alone.output, /^agent +held +oldest +full/);
+
+  const top = startChild(t, {
+    command: [...programCommand("cli/main"), "top", "-i", "0.5", "-n", "20", "-H", `${a},${b}`],
+  });
+  const flows = /^edge 127\.0\.0\.1:\d+ +0 +- +\d+ % +- +[1-9][\d,]* +[1-9][\d,]*$/m;
+  await waitFor(
+    "a table with rates",
+    async () => {
+      await appendFile(well.log, "a line\n".repeat(50));
+      return flows.test(top.output());
+    },
+    30_000,
+  );
+  top.signal("SIGTERM");
+  assert.equal((await top.exited()).code, 0);
+});
+
+test("without an agent, and with words that mean nothing, status says what to do", async (t) => {
+  const socket = join(await tempDirectory(t), "none.sock");
+  const nobody = await run(t, "status", "-S", socket);
+  assert.equal(nobody.code, 5);
+  assert.match(
+    nobody.output,
+    /no agent answers at .*none\.sock: .*ENOENT[\s\S]*-S <path>, or .* -H/,
+  );
+  const words = await run(t, "top");
+  assert.equal(words.code, 1);
+  assert.match(words.output, /^millrace top: give -H/);
+});
