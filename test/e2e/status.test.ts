@@ -36,10 +36,10 @@ edge.channels.disk.minimumRequiredSpace = 1048576
 edge.sinks.out.channel = disk
 ${sink(folder)}`,
   );
-  const defines = { "millrace.role": "edge" };
+  const defines = { "millrace.role": "edge", "millrace.socket": join(folder, "agent.sock") };
   const agent = await createAgentProcess(t, { name: "edge", configFile, defines });
   await agent.start();
-  return { agent, log };
+  return { agent, log, socket: join(folder, "agent.sock") };
 }
 
 const toFiles = (folder: string): string =>
@@ -86,6 +86,14 @@ test("status names the worst agent first and why; top shows what flows", async (
       [b, [1], ["sink out fails: connect"]],
       [a, [0], []],
     ],
+  );
+
+  const own = await run(t, "status", "-S", failing.socket);
+  assert.equal(own.code, 5, own.output);
+  assert.match(own.output, /attention: sink out: RPC_CONNECT_FAILED .*ECONNREFUSED.*, for \d/);
+  assert.match(
+    own.output,
+    /^edge: running, up .* Millrace \d[\s\S]*logs -> disk -> out: at least once/m,
   );
 
   const alone = await run(t, "status", "-H", a ?? "");

@@ -17,3 +17,9 @@ export {
 } from "./monitoring/monitoring-settings.ts";
 export type { Readiness } from "./monitoring/monitoring-server.ts";
 export type { AgentStatus, ChannelStatus, SinkError, SinkStatus } from "./admin/agent-status.ts";
+export {
+  type AdminServer,
+  type AdminServerOptions,
+  createAdminServer,
+} from "./admin/admin-server.ts";
+export { describeAgent, type ProcessFacts } from "./admin/describe-agent.ts";

@@ -25,6 +25,7 @@ export * from "./files/find-file.ts";
 export * from "./files/line-reader.ts";
 export { nodeFileSystem } from "./runtime/node-file-system.ts";
 export { resetConnection } from "./runtime/reset-connection.ts";
+export { userHome } from "./runtime/user-home.ts";
 export { systemRuntime } from "./runtime/system-runtime.ts";
 export * from "./runtime/log.ts";
 export type { Lifecycle } from "./lifecycle.ts";
@@ -41,7 +42,11 @@ export * from "./sources/source.ts";
 export { createSourceRunner, type SourceRunnerOptions } from "./sources/source-runner.ts";
 export * from "./sinks/sink.ts";
 export type * from "./sinks/sink-selector.ts";
-export { countDeliveries, type DeliveryCounting } from "./sinks/count-deliveries.ts";
+export {
+  countDeliveries,
+  type DeliveryCounting,
+  type SinkHealth,
+} from "./sinks/count-deliveries.ts";
 export { createSinkRunner, type SinkRunner, type SinkRunnerOptions } from "./sinks/sink-runner.ts";
 export * from "./metrics/counters.ts";
 export * from "./metrics/common-metrics.ts";

@@ -8,8 +8,8 @@ import {
   MillraceError,
   silentLog,
   type Sink,
+  userHome,
 } from "@millrace/core";
-import { homedir } from "node:os";
 import { componentContext, type MakerOptions } from "../graph/component-maker.ts";
 import { createMetricsRegistry } from "../monitoring/metrics-registry.ts";
 import type { ComponentConfig } from "./check-component.ts";
@@ -36,7 +36,7 @@ export async function tryToMake(
   // Without any of its channels or sinks it would only complain of what is reported already.
   const { channels = [], sinks = [] } = neighbours ?? {};
   if (neighbours !== undefined && channels.length + sinks.length === 0) return undefined;
-  const options = { ...made, log: () => silentLog, labels: {}, home: homedir() };
+  const options = { ...made, log: () => silentLog, labels: {}, home: userHome() };
   const context = {
     ...componentContext({ ...options, metrics: createMetricsRegistry() }, config),
     counters: { ...createSourceCounters(), ...createChannelCounters(), ...createSinkCounters() },

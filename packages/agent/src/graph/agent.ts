@@ -1,4 +1,4 @@
-import type { CounterGroup, Labels, Log, MillraceError, Runtime } from "@millrace/core";
+import type { CounterGroup, Labels, Log, MillraceError, Runtime, SinkHealth } from "@millrace/core";
 import type { AgentConfiguration } from "../config/agent-configuration.ts";
 import type { MetricsRegistry } from "../monitoring/metrics-registry.ts";
 import type { Readiness } from "../monitoring/monitoring-server.ts";
@@ -41,6 +41,8 @@ export interface Agent {
   readonly metrics: MetricsRegistry;
   counterGroups(): readonly CounterGroup[];
   readiness(): Readiness;
+  /** How the deliveries of each sink go, by its name. */
+  sinkHealth(): ReadonlyMap<string, SinkHealth>;
   /**
    * Channels, then sinks, then sources. Rejects with the first error when a component does not start
    * (strict), after everything that had started is stopped again.

@@ -1,6 +1,6 @@
-import { MillraceError, settledBy } from "@millrace/core";
-import { homedir } from "node:os";
+import { MillraceError, settledBy, userHome } from "@millrace/core";
 import type { AgentConfiguration } from "../config/agent-configuration.ts";
+import { declareEventLoopLag } from "../monitoring/event-loop-lag.ts";
 import { createMetricsRegistry } from "../monitoring/metrics-registry.ts";
 import { createMonitoringServer, type Readiness } from "../monitoring/monitoring-server.ts";
 import { applyReload, type ReloadOutcome } from "../reload/apply-reload.ts";
@@ -20,7 +20,7 @@ const undoMs = 10_000;
 const reloadDrainMsDefault = 30_000;
 
 export function createAgent(options: AgentOptions): Agent {
-  const { configuration, mode, runtime, labels = {}, home = homedir() } = options;
+  const { configuration, mode, runtime, labels = {}, home = userHome() } = options;
   const { systemProperties = new Map<string, string>() } = options;
   const { agent } = configuration;
   const { clock } = runtime;
@@ -31,6 +31,7 @@ export function createAgent(options: AgentOptions): Agent {
   const starter = createStarter(clock, log);
   const stopper = createStopper(clock, log);
   const own = metrics.withLabels({ agent, ...labels, component: agent, type: "agent" });
+  declareEventLoopLag(own);
   const configMetrics = declareConfigMetrics(own, () => current.generation);
   let state: AgentState = "idle";
   let graph: Graph = { channels: new Map(), sinks: new Map(), sources: new Map() };
@@ -193,6 +194,7 @@ export function createAgent(options: AgentOptions): Agent {
     failed,
     counterGroups,
     readiness,
+    sinkHealth: () => new Map([...graph.sinks.values()].flatMap(({ health }) => [...health])),
     reload: (wanted) => reloader.reload(wanted),
     rejectReload: () => configMetrics.failed(),
     get state() {

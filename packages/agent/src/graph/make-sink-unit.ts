@@ -8,6 +8,7 @@ import {
   noMetrics,
   type Sink,
   type SinkCounters,
+  type SinkHealth,
   type SinkRunner,
   toMillraceError,
 } from "@millrace/core";
@@ -23,6 +24,7 @@ interface Member {
   readonly config: SinkConfig;
   readonly sink: Sink;
   readonly counters: SinkCounters;
+  readonly health: SinkHealth;
 }
 
 /**
@@ -44,7 +46,8 @@ export function makeSinkUnit(
       group === undefined
         ? runAlone(build, members, channel)
         : await runGroup(build, group, members, channel);
-    return { ...made, unit };
+    const health = new Map(members.map((member) => [member.config.name, member.health]));
+    return { ...made, unit, health };
   });
 }
 
@@ -72,7 +75,7 @@ async function makeMembers(
       const counters = build.counters("SINK", config, createSinkCounters);
       const context = { ...componentContext(build.options, config), counters };
       const sink = await config.definition.create(config.options, context);
-      members.push({ title, config, counters, sink });
+      members.push({ title, config, counters, sink, health: { failing: undefined } });
     } catch (error) {
       const failure = failureOf({ title, name }, error);
       if (leaveOut === undefined) throw new PartFailed(failure);
@@ -90,9 +93,9 @@ function runAlone(build: PartBuild, [member]: readonly Member[], channel: Channe
   if (member === undefined) throw new Error("a sink's runner without a sink");
   const { options } = build;
   const { name, type } = member.config;
-  const { sink, counters } = member;
+  const { sink, counters, health } = member;
   const metrics = componentMetrics(options, name, type);
-  const runner = makeRunner(build, { name, sink, channel, counters, metrics });
+  const runner = makeRunner(build, { name, sink, channel, counters, metrics, health });
   return {
     lifecycle: build.counted(runner, counterGroupOf(member)),
     drain: (deadline) => runner.drain(deadline),
@@ -108,9 +111,9 @@ async function runGroup(
 ): Promise<Made> {
   const { options } = build;
   const { clock } = options.runtime;
-  const counted = members.map(({ config, sink, counters }): [string, Sink] => {
+  const counted = members.map(({ config, sink, counters, health }): [string, Sink] => {
     const metrics = componentMetrics(options, config.name, config.type);
-    return [config.name, countDeliveries(sink, { counters, metrics, clock })];
+    return [config.name, countDeliveries(sink, { counters, metrics, clock, health })];
   });
   const context = { ...componentContext(options, processor), sinks: new Map(counted) };
   const sink = await processor.definition.create(processor.options, context);
@@ -151,7 +154,7 @@ function makeRunner(
   { options }: PartBuild,
   given: Pick<
     Parameters<typeof createSinkRunner>[0],
-    "name" | "sink" | "channel" | "counters" | "metrics"
+    "name" | "sink" | "channel" | "counters" | "metrics" | "health"
   >,
 ): SinkRunner {
   const { clock, random } = options.runtime;

@@ -3,6 +3,7 @@ import {
   type CounterGroup,
   type Lifecycle,
   type MillraceError,
+  type SinkHealth,
   stampCounters,
 } from "@millrace/core";
 import type { AgentConfiguration, SourceConfig } from "../config/agent-configuration.ts";
@@ -29,6 +30,8 @@ export interface ChannelPart extends Part {
 /** A sink or a group of them with its runner. */
 export interface SinkPart extends Part {
   readonly unit: SinkUnit;
+  /** Of each sink, by its name. */
+  readonly health: ReadonlyMap<string, SinkHealth>;
   drain(deadline: AbortSignal): Promise<void>;
 }
 

@@ -13,9 +13,9 @@ import {
   type Source,
   type SourceContext,
   systemRuntime,
+  userHome,
 } from "@millrace/core";
 import assert from "node:assert/strict";
-import { homedir } from "node:os";
 import { loadRegistry } from "../commands/load-registry.ts";
 
 export interface DirectoryRequest {
@@ -79,7 +79,7 @@ async function createSpooldir(
     runtime: systemRuntime,
     log,
     metrics: noMetrics,
-    home: homedir(),
+    home: userHome(),
     systemProperties: new Map(),
     counters: createSourceCounters(),
     channelProcessor: { processEventBatch },

@@ -1,5 +1,6 @@
 import type { Agent, AgentLog, ConfigurationRequest } from "@millrace/agent";
 import type { ReloadSettings } from "../words/reload-settings.ts";
+import { adminSocket } from "./admin-socket.ts";
 import { handOverCompanion } from "./hand-over.ts";
 import { watchConfiguration } from "./watch-configuration.ts";
 
@@ -36,4 +37,8 @@ export interface Companion {
 export type CreateCompanion = (run: AgentRun) => Companion;
 
 /** In the order in which they begin, and end. */
-export const companions: readonly CreateCompanion[] = [watchConfiguration, handOverCompanion];
+export const companions: readonly CreateCompanion[] = [
+  adminSocket,
+  watchConfiguration,
+  handOverCompanion,
+];

@@ -1,5 +1,4 @@
-import { systemRuntime, toMillraceError } from "@millrace/core";
-import { homedir } from "node:os";
+import { systemRuntime, toMillraceError, userHome } from "@millrace/core";
 import { createInterface } from "node:readline/promises";
 import {
   type SubCommand,
@@ -39,7 +38,7 @@ export const fileChannelCommand: Command = async (words, program, output) => {
         write: (text) => void process.stderr.write(text),
       },
       runtime: systemRuntime,
-      home: homedir(),
+      home: userHome(),
       interrupted: interrupted.signal,
       systemProperties: defines,
       confirm: askOnTerminal,

@@ -1,5 +1,5 @@
-import { systemRuntime } from "@millrace/core";
-import { homedir, networkInterfaces } from "node:os";
+import { systemRuntime, userHome } from "@millrace/core";
+import { networkInterfaces } from "node:os";
 import { handOver } from "../hand-over/hand-over.ts";
 import { planHandOver } from "../hand-over/plan.ts";
 import { readHandOverSettings } from "../hand-over/settings.ts";
@@ -21,7 +21,7 @@ export const handOverCompanion: CreateCompanion = ({ agent, name, defines, log }
     },
     async end() {
       if (!hasRun || hasFailed) return;
-      const home = defines.get("user.home") ?? homedir();
+      const home = defines.get("user.home") ?? userHome();
       const plan = planHandOver(agent.configuration, { runtime: systemRuntime, home });
       const around = { runtime: systemRuntime, log: own, systemProperties: defines };
       await handOver(plan, settings, { ...around, addresses: ownAddresses() });

@@ -1,4 +1,4 @@
-import { DeliveryError, toMillraceError } from "../errors/millrace-error.ts";
+import { DeliveryError, type MillraceError, toMillraceError } from "../errors/millrace-error.ts";
 import type { EventBatch } from "../events/event-batch.ts";
 import { countRanges } from "../events/ranges.ts";
 import type { SinkCounters } from "../metrics/counters.ts";
@@ -6,10 +6,17 @@ import { type Histogram, type Metrics, observe } from "../metrics/metrics.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Sink } from "./sink.ts";
 
+/** How a sink's deliveries go; written by whoever counts them. */
+export interface SinkHealth {
+  /** Why the last one failed, and since when they do; undefined when it succeeded or there was none. */
+  failing: { readonly error: MillraceError; readonly sinceMs: number } | undefined;
+}
+
 export interface DeliveryCounting {
   readonly counters: SinkCounters;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  readonly health?: SinkHealth;
 }
 
 const flumeBatchSize = 100;
@@ -19,7 +26,10 @@ const flumeBatchSize = 100;
  * delivered, and how long a delivery took by its outcome. The sink runner counts its sink with
  * this; the members of a group are counted with it by whoever makes the group.
  */
-export function countDeliveries(sink: Sink, { counters, metrics, clock }: DeliveryCounting): Sink {
+export function countDeliveries(
+  sink: Sink,
+  { counters, metrics, clock, health }: DeliveryCounting,
+): Sink {
   const delivered = metrics.counter(
     "millrace_sink_delivered_events_total",
     "Events that the next hop or the store has.",
@@ -36,6 +46,9 @@ export function countDeliveries(sink: Sink, { counters, metrics, clock }: Delive
     // Given up is not failed: the batch goes back to its channel.
     if (givenUp) return;
     counters.EventWriteFail++;
+    if (health !== undefined) {
+      health.failing = { error, sinceMs: health.failing?.sinceMs ?? clock.now() };
+    }
     observe(seconds[error.answer], (clock.monotonic() - startedMs) / 1000);
   };
 
@@ -60,6 +73,7 @@ export function countDeliveries(sink: Sink, { counters, metrics, clock }: Delive
         countFailure(error, startedMs, giveUp.aborted);
         throw error;
       }
+      if (health !== undefined) health.failing = undefined;
       counters.EventDrainSuccessCount += batch.length;
       delivered.value += batch.length;
       observe(seconds.ok, (clock.monotonic() - startedMs) / 1000);

@@ -10,7 +10,7 @@ import { settledBy } from "../runtime/deadline.ts";
 import type { Log } from "../runtime/log.ts";
 import { jitter, type Random } from "../runtime/random.ts";
 import type { PollBackoff } from "../sources/source.ts";
-import { countDeliveries } from "./count-deliveries.ts";
+import { countDeliveries, type SinkHealth } from "./count-deliveries.ts";
 import { deliverLent } from "./deliver-lent.ts";
 import { runLoops } from "./run-loops.ts";
 import type { Sink } from "./sink.ts";
@@ -25,6 +25,8 @@ export interface SinkRunnerOptions {
   readonly log: Log;
   readonly counters: SinkCounters;
   readonly metrics: Metrics;
+  /** Of a sink that is no group: a group's members have their own. */
+  readonly health?: SinkHealth;
   /** Whether `drain` empties a durable channel as well, because nobody may come back to it. */
   readonly drainsDurable?: boolean;
   /** Between deliveries of a batch that failed; Flume's 1 s increments up to 5 s when not given. */
