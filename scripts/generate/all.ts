@@ -6,6 +6,7 @@ import { componentPackages, readComponents } from "./components.ts";
 import { componentIndex } from "./component-index.ts";
 import { errorPage } from "./error-page.ts";
 import { lossPage } from "./loss-page.ts";
+import { metricsPage } from "./metrics-page.ts";
 import { fillOptionTable } from "./option-table.ts";
 import { registrySource } from "./registry-source.ts";
 
@@ -21,6 +22,7 @@ export async function generateAll(): Promise<Map<string, string>> {
   files.set("docs/components.md", componentIndex(components));
   files.set("ERRORS.md", errorPage());
   files.set("docs/what-is-lost.md", await lossPage(root));
+  files.set("docs/metrics.md", await metricsPage(root));
   for (const [path, content] of await chartFiles(root)) files.set(path, content);
   for (const component of components) {
     const path = `${component.folder}/README.md`;

@@ -1,5 +1,11 @@
 import { MillraceError, systemRuntime } from "@millrace/core";
-import { channelContext, createCollectingLog, settle, tempDirectory, within } from "@millrace/testing";
+import {
+  channelContext,
+  createCollectingLog,
+  settle,
+  tempDirectory,
+  within,
+} from "@millrace/testing";
 import assert from "node:assert/strict";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
