@@ -17,12 +17,9 @@ import { consulProgram, prometheusProgram } from "../harness/go-programs.ts";
 
 const patienceMs = 60_000;
 
-/**
- * What a run without TLS, sink groups, Kubernetes and direct channels has no series of; and the event
- * loop's lag, which a rule asks for and an agent does not export so far.
- */
+/** What a run without TLS, sink groups, Kubernetes and direct channels has no series of. */
 const ofOthers =
-  /^(kube_|millrace_(event_loop_lag_|tls_|sink_member_|kubernetes_|direct_|source_(unread_lost|files_set_aside)_))|_bucket$/;
+  /^(kube_|millrace_(tls_|sink_member_|kubernetes_|direct_|source_(unread_lost|files_set_aside)_))|_bucket$/;
 
 interface Sample {
   readonly metric: Readonly<Record<string, string>>;
