@@ -442,3 +442,58 @@ test("the definition makes the serializer that its options name (T455)", async (
   await sink.stop(never);
   assert.equal((await readdir(directory)).length, 1);
 });
+
+test("with retentionBytes the oldest of its own closed files go, and nothing else", async (t) => {
+  const { sink, clock, content, context, directory } = await make(t, {
+    properties: {
+      "sink.retentionBytes": "160",
+      "sink.pathManager.prefix": "out-",
+      "sink.pathManager.extension": "log",
+    },
+  });
+  await writeFile(join(directory, "notes.log"), "x".repeat(1000));
+  await writeFile(join(directory, `out-${startMs}-1.log.bak`), "x".repeat(1000));
+  // 20 bytes are an eighth: each file is closed behind its first batch of 50.
+  for (let n = 0; n < 5; n++) {
+    await sink.deliver(numberedBatch(1000 + n * 10, 1009 + n * 10), never);
+    await clock.advance(1);
+  }
+  const held = await content();
+  assert.deepEqual(Object.keys(held).sort(), [
+    "notes.log",
+    `out-${startMs}-1.log.bak`,
+    `out-${startMs}-3.log`,
+    `out-${startMs}-4.log`,
+    `out-${startMs}-5.log`,
+  ]);
+  assert.equal(held[`out-${startMs}-5.log`]?.startsWith("1040\n"), true);
+  const removed = context.log.lines.filter(({ message }) => message.includes("removed a file"));
+  assert.equal(removed.length, 2);
+});
+
+test("files that a run before left count for retentionBytes, from the start on", async (t) => {
+  const directory = await tempDirectory(t);
+  for (let n = 1; n <= 4; n++) {
+    await writeFile(join(directory, `${startMs}-${n}`), "x".repeat(50));
+  }
+  const properties = { "sink.directory": directory, "sink.retentionBytes": "100" };
+  const { sink } = await make(t, { properties });
+  assert.equal((await readdir(directory)).length, 2);
+  await sink.stop(never);
+});
+
+test("an old file that cannot be removed is said once, and events are delivered all the same", async (t) => {
+  const { sink, context, directory } = await make(t, {
+    properties: { "sink.retentionBytes": "60" },
+    before({ name, path }) {
+      if (name === "unlink" && !path.endsWith(".millrace-write-test")) throw systemError("EPERM");
+    },
+  });
+  for (let n = 0; n < 3; n++) await sink.deliver(numberedBatch(1000, 1009), never);
+  const warned = context.log.lines.filter(({ level }) => level === "warn");
+  assert.deepEqual(
+    warned.map(({ detail }) => detail["code"]),
+    ["EPERM"],
+  );
+  assert.equal((await readdir(directory)).length, 3);
+});

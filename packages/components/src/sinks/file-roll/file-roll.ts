@@ -1,4 +1,5 @@
 import {
+  type Counter,
   type EventBatch,
   type MakeSerializer,
   MillraceError,
@@ -12,6 +13,7 @@ import { assertWritableDirectory } from "./directory.ts";
 import { createFileNames } from "./file-names.ts";
 import type { Options } from "./options.ts";
 import { OutputFile } from "./output-file.ts";
+import { Retention } from "./retention.ts";
 
 /**
  * Writes each batch at the end of the current file and syncs it before `deliver` resolves. A file is
@@ -33,6 +35,8 @@ class FileRollSink implements Sink {
   readonly #context: SinkContext;
   readonly #makeSerializer: MakeSerializer;
   readonly #names: ReturnType<typeof createFileNames>;
+  readonly #retention: Retention | undefined;
+  readonly #removed: Counter | undefined;
   #file: OutputFile | undefined;
   #rollTimer: Timer | undefined;
   /** What is done to files is done one after another: a delivery, a roll, the stop. */
@@ -44,11 +48,20 @@ class FileRollSink implements Sink {
     this.#context = context;
     this.#makeSerializer = makeSerializer;
     this.#names = createFileNames(options, context.runtime.clock);
+    const { retentionBytes } = options;
+    if (retentionBytes === undefined) return;
+    const { log, metrics, runtime } = context;
+    this.#retention = new Retention({ ...options, retentionBytes }, runtime.files, log);
+    this.#removed = metrics.counter(
+      "millrace_sink_files_removed_total",
+      "Files of delivered events that were removed, as sink.retentionBytes says.",
+    );
   }
 
-  start(): Promise<void> {
+  async start(): Promise<void> {
     const { runtime, name } = this.#context;
-    return assertWritableDirectory(runtime.files, this.#options.directory, name);
+    await assertWritableDirectory(runtime.files, this.#options.directory, name);
+    if (this.#removed !== undefined) this.#removed.value += (await this.#retention?.keep()) ?? 0;
   }
 
   stop(): Promise<void> {
@@ -64,6 +77,7 @@ class FileRollSink implements Sink {
     const file = this.#file;
     try {
       await file.append(batch);
+      if (this.#retention?.isEnough(file.bytes) === true) await this.#closeFile();
     } catch (error) {
       if (!file.usable) await this.#closeFile();
       throw this.#writeFailed(file.path, error);
@@ -118,6 +132,7 @@ class FileRollSink implements Sink {
       });
     }
     this.#context.counters.ConnectionClosedCount++;
+    if (this.#removed !== undefined) this.#removed.value += (await this.#retention?.keep()) ?? 0;
   }
 
   #afterLast(work: () => Promise<void>): Promise<void> {

@@ -26,6 +26,11 @@ export const options = {
     "Stands behind each file name and a dot, itself without the dot.",
     { default: "" },
   ),
+  retentionBytes: integer(
+    "sink.retentionBytes",
+    "The oldest closed files are removed while all files of these names in the directory hold more; without it none is (not in Flume)",
+    { min: 1, unit: "bytes" },
+  ),
 };
 
 export type Options = OptionsOf<typeof options>;

@@ -32,6 +32,10 @@ export class OutputFile {
     return this.#usable;
   }
 
+  get bytes(): number {
+    return this.#syncedBytes;
+  }
+
   /** Resolves when the whole batch is stored. When it throws, none of it counts as delivered. */
   async append(batch: EventBatch): Promise<void> {
     const buffers = this.#syncedBytes === 0 ? [this.#header] : [];
