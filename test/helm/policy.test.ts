@@ -183,7 +183,7 @@ forEach("rights on the API server are those that are used", ({ manifests }, name
       if (kind === "ClusterRole") {
         assert.deepEqual(
           { resources, verbs },
-          { resources: ["pods"], verbs: ["get", "list", "watch"] },
+          { resources: ["pods"], verbs: ["list", "watch"] },
         );
         continue;
       }

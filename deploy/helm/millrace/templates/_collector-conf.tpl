@@ -67,6 +67,10 @@ collector.sinks.out.sink.pathManager = ROLLTIME
 collector.sinks.out.sink.pathManager.extension = log
 collector.sinks.out.sink.rollInterval = {{ $collector.output.files.rollSeconds | int64 }}
 collector.sinks.out.sink.batchSize = 1000
+{{- with include "millrace.filesKept" . }}
+# The oldest closed files go.
+collector.sinks.out.sink.retentionBytes = {{ . }}
+{{- end }}
 # With the headers: they say which pod a line is from.
 collector.sinks.out.sink.serializer = HEADER_AND_TEXT
 {{- end }}

@@ -21,3 +21,14 @@
 {{- define "millrace.collectorBudget" -}}
 {{ mulf 0.8 (include "millrace.bytes" .Values.collector.storage.size | float64) | int64 }}
 {{- end }}
+
+{{/* Bytes of the collector's files that are kept; nothing when none is removed: "all", or a claim of unknown size. */}}
+{{- define "millrace.filesKept" -}}
+{{- $files := .Values.collector.output.files -}}
+{{- if eq (toString $files.retention) "all" -}}
+{{- else if $files.retention -}}
+{{ include "millrace.bytes" $files.retention }}
+{{- else if not $files.existingClaim -}}
+{{ mulf 0.8 (include "millrace.bytes" $files.size | float64) | int64 }}
+{{- end -}}
+{{- end }}
