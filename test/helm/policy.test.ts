@@ -181,10 +181,7 @@ forEach("rights on the API server are those that are used", ({ manifests }, name
   for (const { kind, rules = [] } of roles) {
     for (const { resources, verbs, resourceNames } of rules) {
       if (kind === "ClusterRole") {
-        assert.deepEqual(
-          { resources, verbs },
-          { resources: ["pods"], verbs: ["list", "watch"] },
-        );
+        assert.deepEqual({ resources, verbs }, { resources: ["pods"], verbs: ["list", "watch"] });
         continue;
       }
       assert.deepEqual(resources, ["secrets"]);
