@@ -8,7 +8,7 @@ import {
   waitFor,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { appendFile, mkdir, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
@@ -39,7 +39,7 @@ ${sink(folder)}`,
   const defines = { "millrace.role": "edge", "millrace.socket": join(folder, "agent.sock") };
   const agent = await createAgentProcess(t, { name: "edge", configFile, defines });
   await agent.start();
-  return { agent, log, socket: join(folder, "agent.sock") };
+  return { agent, folder, log, socket: join(folder, "agent.sock") };
 }
 
 const toFiles = (folder: string): string =>
@@ -116,6 +116,34 @@ test("status names the worst agent first and why; top shows what flows", async (
   assert.equal((await top.exited()).code, 0);
 });
 
+test("an agent whose files sink has failed is not well, however long the next try is away", async (t) => {
+  const roll = (folder: string): string =>
+    `${toFiles(folder)}edge.sinks.out.sink.rollInterval = 1\n`;
+  const { agent, folder, log } = await startEdge(t, roll);
+  await rm(join(folder, "out"), { recursive: true });
+  const address = `127.0.0.1:${agent.monitoringPort}`;
+  const reasons: string[] = [];
+  await waitFor(
+    "the failing sink to be named",
+    async () => {
+      await appendFile(log, "a line\n");
+      const { code, output } = await run(t, "status", "--json", "-H", address);
+      const [report] = JSON.parse(output) as Report[];
+      reasons.splice(0, reasons.length, ...(report?.why ?? []));
+      return code === 5;
+    },
+    60_000,
+  );
+  assert.deepEqual(reasons, ["sink out fails: SINK_WRITE_FAILED"]);
+
+  await mkdir(join(folder, "out"));
+  await waitFor(
+    "it to be well again",
+    async () => (await run(t, "status", "-H", address)).code === 0,
+    60_000,
+  );
+});
+
 test("without an agent, and with words that mean nothing, status says what to do", async (t) => {
   const socket = join(await tempDirectory(t), "none.sock");
   const nobody = await run(t, "status", "-S", socket);
@@ -124,6 +152,9 @@ test("without an agent, and with words that mean nothing, status says what to do
     nobody.output,
     /no agent answers at .*none\.sock: .*ENOENT[\s\S]*-S <path>, or .* -H/,
   );
+  const address = await run(t, "status", "-H", "x://y");
+  assert.equal(address.code, 1);
+  assert.match(address.output, /^CONFIG_INVALID "x:\/\/y" is not the address of a host/);
   const words = await run(t, "top");
   assert.equal(words.code, 1);
   assert.match(words.output, /^millrace top: give -H/);

@@ -44,7 +44,7 @@ export const topCommand: Command = async (words, program, output) => {
   } catch (error) {
     if (!(error instanceof MillraceError)) throw error;
     output.err(`${error.code} ${error.message}`);
-    return exitCode.attention;
+    return error.code === "CONFIG_INVALID" ? exitCode.usage : exitCode.attention;
   } finally {
     release();
   }

@@ -87,6 +87,30 @@ test("a sink of no group is named when its failures grow, or when none of its ho
   assert.deepEqual(why([failures(2)], [failures(2), up(1)]), [], "it is over");
 });
 
+test("a sink of any type is named with its error's code while its last delivery has failed", () => {
+  const held = [`millrace_channel_events${disk} 5`];
+  const info = (value: number): string =>
+    `millrace_sink_failing_info{${own},component="out",type="file_roll",reason="SINK_WRITE_FAILED"} ${value}`;
+  const failing = assess(reading(0, held), reading(1000, [...held, info(1)]));
+  assert.deepEqual(
+    [failing.severity, failing.why],
+    ["stuck", ["sink out fails: SINK_WRITE_FAILED"]],
+  );
+  assert.deepEqual(assess(undefined, reading(0, [info(0)])).why, [], "it is over");
+});
+
+test("a channel is stuck though its neighbour gives", () => {
+  const other = `{${own},component="other",type="file"}`;
+  const lines = (taken: number): string[] => [
+    `millrace_channel_events${disk} 5`,
+    `millrace_channel_taken_events_total${disk} 100`,
+    `millrace_channel_events${other} 0`,
+    `millrace_channel_taken_events_total${other} ${taken}`,
+    `millrace_sink_failing_info{${own},component="out",type="null",reason="UNEXPECTED"} 1`,
+  ];
+  assert.equal(assess(reading(0, lines(1)), reading(1000, lines(900))).severity, "stuck");
+});
+
 test("a channel that fills says when it will be full, and a full one that its sources wait", () => {
   const bytes = (count: number): string => `millrace_channel_bytes${disk} ${count}`;
   const filling = assess(reading(0, [bytes(100)]), reading(1000, [bytes(200)]));

@@ -22,9 +22,8 @@ export function assess(before: Reading | undefined, now: Reading): AgentReport {
       : (sum(samples, name) - sum(earlier?.samples, name)) / seconds;
   const channels = channelsOf(earlier, now, seconds);
   const outPerSecond = rate("millrace_sink_delivered_events_total");
-  const takenPerSecond = rate("millrace_channel_taken_events_total");
   const failing = failingSinks(earlier?.samples, samples);
-  const isStuck = channels.some(({ events }) => events > 0) && takenPerSecond === 0;
+  const isStuck = channels.some(({ events, name }) => events > 0 && gaveNone(earlier, now, name));
   const why = [
     ...(notReady === undefined ? [] : [notReady]),
     ...channels.filter(isFull).map(({ name }) => `channel ${name} is full: its sources wait`),
@@ -59,6 +58,15 @@ function isSameLife(before: Reading | undefined, now: Reading): boolean {
   const startOf = ({ samples = [] }: Reading): number | undefined =>
     named(samples, "process_start_time_seconds")[0]?.value;
   return startOf(before) === startOf(now);
+}
+
+/** Whether a channel gave nothing between two readings; its neighbours may well have given. */
+function gaveNone(before: Reading | undefined, { samples }: Reading, channel: string): boolean {
+  const taken = (all: readonly Sample[] = []): number | undefined =>
+    named(all, "millrace_channel_taken_events_total").find(
+      ({ labels }) => labels.get("component") === channel,
+    )?.value;
+  return before !== undefined && taken(before.samples) === taken(samples);
 }
 
 function channelsOf(
@@ -113,6 +121,10 @@ function failingSinks(before: readonly Sample[] | undefined, now: readonly Sampl
     const grows = before !== undefined && sample.value > (earlier.get(keyOf(sample))?.value ?? 0);
     const isDown = down.has(sink) && sample.value > 0;
     if ((grows || isDown) && !failing.has(sink)) failing.set(sink, reason);
+  }
+  for (const { labels, value } of named(now, "millrace_sink_failing_info")) {
+    const sink = labels.get("component") ?? "";
+    if (value > 0 && !failing.has(sink)) failing.set(sink, labels.get("reason") ?? "");
   }
   return [...failing].map(([sink, reason]) => `sink ${sink} fails: ${reason}`);
 }

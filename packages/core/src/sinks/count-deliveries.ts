@@ -35,6 +35,8 @@ export function countDeliveries(
     "Events that the next hop or the store has.",
   );
   const seconds = declareDurations(metrics);
+  const own: SinkHealth = health ?? { failing: undefined };
+  const showFailing = declareFailing(metrics, own);
 
   const countFailure = (thrown: unknown, startedMs: number, givenUp: boolean): void => {
     const error = toMillraceError(thrown);
@@ -46,9 +48,8 @@ export function countDeliveries(
     // Given up is not failed: the batch goes back to its channel.
     if (givenUp) return;
     counters.EventWriteFail++;
-    if (health !== undefined) {
-      health.failing = { error, sinceMs: health.failing?.sinceMs ?? clock.now() };
-    }
+    own.failing = { error, sinceMs: own.failing?.sinceMs ?? clock.now() };
+    showFailing(error.code);
     observe(seconds[error.answer], (clock.monotonic() - startedMs) / 1000);
   };
 
@@ -73,7 +74,7 @@ export function countDeliveries(
         countFailure(error, startedMs, giveUp.aborted);
         throw error;
       }
-      if (health !== undefined) health.failing = undefined;
+      own.failing = undefined;
       counters.EventDrainSuccessCount += batch.length;
       delivered.value += batch.length;
       observe(seconds.ok, (clock.monotonic() - startedMs) / 1000);
@@ -84,6 +85,21 @@ export function countDeliveries(
 /** A plugin in JavaScript may have left the number out, and a sink that takes nothing is no help. */
 function countOr(count: number, otherwise: number): number {
   return count >= 1 ? count : otherwise;
+}
+
+/** There are few codes; each is shown only while it is why the last delivery failed. */
+function declareFailing(metrics: Metrics, health: SinkHealth): (code: string) => void {
+  const shown = new Set<string>();
+  return (reason) => {
+    if (shown.has(reason)) return;
+    shown.add(reason);
+    metrics.gauge(
+      "millrace_sink_failing_info",
+      "1 while the sink's last delivery has failed, with the error's code.",
+      () => (health.failing?.error.code === reason ? 1 : undefined),
+      { reason },
+    );
+  };
 }
 
 function declareDurations(

@@ -129,9 +129,13 @@ void test("a failed delivery is tried again with the same batch, after 1, 2, 3, 
   await runner.start(never);
   await settle();
   await put(3, 3);
+  const failing = (): number | undefined =>
+    metrics.value("millrace_sink_failing_info", { reason: "RPC_CONNECT_FAILED" });
   await clock.advance(24_999);
   assert.equal(channel.size, 3);
+  assert.equal(failing(), 1);
   await clock.advance(1);
+  assert.equal(failing(), undefined, "it is over");
   assert.deepEqual(handedAt.slice(0, 8), [0, 1000, 3000, 6000, 10_000, 15_000, 20_000, 25_000]);
   assert.deepEqual(handed[7], [1, 2], "no event joins a batch that is tried again");
   assert.ok(batches.slice(0, 8).every((batch) => batch === batches[0]));
