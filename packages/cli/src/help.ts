@@ -22,6 +22,8 @@ options of agent and check
       flume.monitoring.type=http|prometheus  .port=41414  .bind=0.0.0.0
       flume.root.logger=INFO,console   or   millrace.log.level=error|warn|info|debug
       millrace.drainSeconds=30         how long a stop may take to deliver what is left
+      millrace.handOver=dns://name:4141   who gets what a stop could not deliver (docs/scale-down.md)
+      millrace.lockWaitSeconds=30      how long a start waits for who holds its directories
       millrace.socket=<path>           a Unix socket for status and reload, for its own user alone
       millrace.role=edge|collector     a label of every metric
       millrace.reload=watch|off        whether the files are read again when they change (watch)
