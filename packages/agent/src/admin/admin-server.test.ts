@@ -22,7 +22,7 @@ async function serve(
   const server = createAdminServer({
     ...{ path, files: systemRuntime.files, log: silentLog },
     status: () => status,
-    reload: () => Promise.resolve({ ...status, configurationGeneration: 4 }),
+    reload: () => Promise.resolve(true),
     ...options,
   });
   await server.start();
@@ -55,9 +55,22 @@ test("a socket answers its own user alone, and is gone when it is stopped", asyn
 
 test("a reload is asked for by POST, and answered with how the agent is then", async (t) => {
   const path = join(await tempDirectory(t), "agent.sock");
-  await serve(t, path);
-  const { body, code } = await ask(path, "POST", "/reload");
-  assert.deepEqual([code, (body as AgentStatus).configurationGeneration], [200, 4]);
+  let accepts = true;
+  let configurationGeneration = 3;
+  await serve(t, path, {
+    status: () => ({ ...status, configurationGeneration }),
+    reload() {
+      if (accepts) configurationGeneration++;
+      return Promise.resolve(accepts);
+    },
+  });
+  const reload = async (): Promise<unknown[]> => {
+    const { body, code } = await ask(path, "POST", "/reload");
+    return [code, (body as AgentStatus).configurationGeneration];
+  };
+  assert.deepEqual(await reload(), [200, 4]);
+  accepts = false;
+  assert.deepEqual(await reload(), [409, 4], "a refused one is no success");
   assert.equal((await ask(path, "GET", "/reload")).code, 404);
 });
 

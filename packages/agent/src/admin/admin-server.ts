@@ -9,15 +9,15 @@ export interface AdminServerOptions {
   readonly files: FileSystem;
   readonly log: Log;
   readonly status: () => AgentStatus;
-  /** Reads the configuration again, as SIGHUP does; resolves with how the agent is afterwards. */
-  readonly reload: () => Promise<AgentStatus>;
+  /** Reads the configuration again, as SIGHUP does; whether the agent runs what was read. */
+  readonly reload: () => Promise<boolean>;
 }
 
 /**
  * Answers, on a Unix socket that only its own user may use, what is not harmless:
  *
  *     GET  /status   AgentStatus as JSON
- *     POST /reload   reads the configuration again; then AgentStatus
+ *     POST /reload   reads the configuration again; then AgentStatus, with 409 when it was refused
  */
 export interface AdminServer {
   /** Throws LISTEN_FAILED, or PORT_IN_USE when another agent answers at the path. */
@@ -86,7 +86,11 @@ function answers(path: string): Promise<boolean> {
       socket.destroy();
       resolve(isThere);
     };
-    socket.once("connect", () => end(true)).once("error", () => end(false));
+    socket.once("connect", () => end(true));
+    // Any other error is no proof: one that is busy (EAGAIN) or another user's (EACCES) lives.
+    socket.once("error", (error) =>
+      end(!["ECONNREFUSED", "ENOENT"].includes(systemErrorCode(error))),
+    );
   });
 }
 
@@ -122,7 +126,7 @@ async function answer(
   try {
     const asked = `${method} ${url.replace(/\?.*/, "")}`;
     if (asked === "GET /status") reply(200, status());
-    else if (asked === "POST /reload") reply(200, await reload());
+    else if (asked === "POST /reload") reply((await reload()) ? 200 : 409, status());
     else reply(404, { error: `${asked} is not known: GET /status, POST /reload` });
   } catch (error) {
     log.error("a request at the admin socket failed", { error });

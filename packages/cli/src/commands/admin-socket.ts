@@ -21,7 +21,9 @@ export const adminSocket: CreateCompanion = ({ agent, defines, log, reload }) =>
     ...{ path, files: systemRuntime.files, log: own, status },
     async reload() {
       await reload();
-      return status();
+      const [succeeded] =
+        agent.metrics.families.get("millrace_config_last_reload_success")?.samples ?? [];
+      return succeeded?.read() === 1;
     },
   });
   return {
