@@ -10,6 +10,7 @@ import {
   createOracle,
   createSeededRandom,
   freePort,
+  placeFile,
   programCommand,
   startChild,
   tempDirectory,
@@ -56,7 +57,7 @@ async function createAgent(t: TestContext, folder: string, name: string, ...word
       await waitFor(`agent ${name}`, ready, 60_000);
       assert.equal(life.exit, undefined, output());
     },
-    configure: (text: string) => replace(configFile, text),
+    configure: (text: string) => placeFile(configFile, text),
     /** Waits until this is what runs. */
     async runs(text: string) {
       const wanted = generationOf([Buffer.from(text)]);
@@ -73,11 +74,6 @@ async function createAgent(t: TestContext, folder: string, name: string, ...word
     },
     readyz: async () => (await get("/readyz")).status,
   };
-}
-
-async function replace(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text);
-  await rename(`${path}.new`, path);
 }
 
 interface Edge {
@@ -190,7 +186,7 @@ edge.sources.r2.channels = c
   await assert.rejects(accepts(spare), "the source that is gone does not listen");
   const last = steps.at(-1)?.text as string;
 
-  await replace(edge.configFile, last.replace("batch-size = 100", "batch-size = many"));
+  await placeFile(edge.configFile, last.replace("batch-size = 100", "batch-size = many"));
   await waitFor("the refusal", async () => (await edge.metric("millrace_config_last_reload_success")) === 0, 30_000); // prettier-ignore
   assert.equal(await edge.metric("millrace_config_reload_failures_total"), 1);
   assert.match(edge.output(), /batch-size: "many" is/);

@@ -3,6 +3,7 @@ export * from "./runtime/collecting-log.ts";
 export * from "./runtime/collecting-metrics.ts";
 export * from "./runtime/fake-clock.ts";
 export * from "./runtime/seeded-random.ts";
+export * from "./place-file.ts";
 export * from "./temp-directory.ts";
 export * from "./wait-for.ts";
 export * from "./contracts/array-channel.ts";

@@ -1,5 +1,12 @@
-import { type Child, freePort, startChild, tempDirectory, waitFor } from "@millrace/testing";
-import { rename, writeFile } from "node:fs/promises";
+import {
+  type Child,
+  freePort,
+  placeFile,
+  startChild,
+  tempDirectory,
+  waitFor,
+} from "@millrace/testing";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { stringify } from "yaml";
@@ -82,8 +89,7 @@ export async function startPrometheus(
       targets.push({ targets: [instance], labels: { cluster } });
       // Scenarios that play at a time would take each other's new file away.
       await (writing = writing.then(async () => {
-        await writeFile(`${targetsFile}.new`, JSON.stringify(targets));
-        await rename(`${targetsFile}.new`, targetsFile);
+        await placeFile(targetsFile, JSON.stringify(targets));
       }));
       return instance;
     },

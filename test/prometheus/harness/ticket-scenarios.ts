@@ -1,6 +1,6 @@
-import { createTestAuthority, freePort, waitFor } from "@millrace/testing";
+import { createTestAuthority, freePort, placeFile, waitFor } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { avroSink, avroSource, scraped } from "./page-scenarios.ts";
 import { createReceiver, createSender, type Stage, type StagedAgent } from "./stage.ts";
@@ -45,8 +45,7 @@ export async function confuseTwins(stage: Stage): Promise<void> {
 }
 
 async function configure(agent: StagedAgent, text: string): Promise<void> {
-  await writeFile(`${agent.configFile}.new`, text);
-  await rename(`${agent.configFile}.new`, agent.configFile);
+  await placeFile(agent.configFile, text);
   agent.child().signal("SIGHUP");
 }
 
@@ -79,8 +78,7 @@ export async function ageAndRefuse(stage: Stage): Promise<void> {
   const certificateFile = join(stage.folder, "tls.crt");
   const renew = async (days: number): Promise<void> => {
     const { chainPem, keyPem } = authority.issue({ commonName: "collector", validToDays: days });
-    await writeFile(`${certificateFile}.new`, keyPem + chainPem);
-    await rename(`${certificateFile}.new`, certificateFile);
+    await placeFile(certificateFile, keyPem + chainPem);
   };
   await renew(5);
   const receiver = await createReceiver(stage.test);
@@ -112,7 +110,7 @@ worn.sinks.k.batch-size = 20
   receiver.failing = 40;
   sender.run();
   const text = join(spool, "no-text.log");
-  await writeFile(text, Buffer.from([0x61, 0xff, 0xfe, 0xc3, 0x28, 0x0a]));
+  await placeFile(text, Buffer.from([0x61, 0xff, 0xfe, 0xc3, 0x28, 0x0a]));
 
   await Promise.all([
     stage.fires("MillraceCertificateExpiry", { instance, use: "server" }),

@@ -7,6 +7,7 @@ import {
 import {
   createCollectingLog,
   freePort,
+  placeFile,
   programCommand,
   settle,
   startChild,
@@ -172,7 +173,7 @@ ${more}`,
   };
   await agent.says("the agent has started");
 
-  await writeFile(join(spool, "lines"), "event\n".repeat(10));
+  await placeFile(join(spool, "lines"), "event\n".repeat(10));
   await has("ChannelSize", "5");
   await configure("ten");
   await reload("the new configuration has errors: the agent goes on with the one it has");
