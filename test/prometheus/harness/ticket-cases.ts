@@ -1,4 +1,4 @@
-import { type RuleCase, series, target } from "./rule-case.ts";
+import { type RuleCase, series } from "./rule-case.ts";
 
 const member = (sink: string): string =>
   series("millrace_sink_member_available", { component: "g", group: "g", sink });
@@ -7,7 +7,8 @@ const deliveries = (result: string, component = "k"): string =>
 const generation = (labels: Record<string, string> = {}): string =>
   series("millrace_config_generation", { component: "edge", ...labels });
 const expiry = series("millrace_tls_certificate_expiry_seconds", { use: "server" });
-const lag = (quantile: string): string => target(`nodejs_eventloop_lag_${quantile}_seconds`);
+const lag = (quantile: string): string =>
+  series("millrace_event_loop_lag_seconds", { component: "edge", quantile });
 const doubled = series("millrace_direct_possible_duplicates_total");
 const taken = series("millrace_channel_taken_events_total");
 
@@ -115,17 +116,17 @@ export const ticketCases: Readonly<Record<string, readonly RuleCase[]>> = {
   MillraceEventLoopLag: [
     {
       title: "fires when the event loop is late for fifteen minutes",
-      series: { [generation()]: "7x60", [lag("p99")]: "0.3x40 0.1x20", [lag("p50")]: "0.01x60" },
+      series: { [lag("0.99")]: "0.3x40 0.1x20", [lag("0.5")]: "0.01x60" },
       firing: { 14: 0, 16: 1, 21: 0 },
     },
     {
-      title: "is silent about other programs on Node.js",
-      series: { [lag("p99")]: "0.3x60" },
+      title: "is silent about a lag of a fifth of a second",
+      series: { [lag("0.99")]: "0.2x60" },
       firing: { 20: 0 },
     },
     {
       title: "is silent about one pause, and about the median",
-      series: { [generation()]: "7x60", [lag("p99")]: "0.1x10 3 0.1x40", [lag("p50")]: "0.3x60" },
+      series: { [lag("0.99")]: "0.1x10 3 0.1x40", [lag("0.5")]: "0.3x60" },
       firing: { 6: 0, 20: 0 },
     },
   ],

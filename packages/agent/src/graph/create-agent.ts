@@ -1,6 +1,6 @@
 import { MillraceError, settledBy, userHome } from "@millrace/core";
 import type { AgentConfiguration } from "../config/agent-configuration.ts";
-import { declareEventLoopLag } from "../monitoring/event-loop-lag.ts";
+import { createEventLoopLag, declareEventLoopLag } from "../monitoring/event-loop-lag.ts";
 import { createMetricsRegistry } from "../monitoring/metrics-registry.ts";
 import { createMonitoringServer, type Readiness } from "../monitoring/monitoring-server.ts";
 import { applyReload, type ReloadOutcome } from "../reload/apply-reload.ts";
@@ -31,7 +31,8 @@ export function createAgent(options: AgentOptions): Agent {
   const starter = createStarter(clock, log);
   const stopper = createStopper(clock, log);
   const own = metrics.withLabels({ agent, ...labels, component: agent, type: "agent" });
-  declareEventLoopLag(own);
+  const lag = createEventLoopLag(clock);
+  declareEventLoopLag(own, lag);
   const configMetrics = declareConfigMetrics(own, () => current.generation);
   let state: AgentState = "idle";
   let graph: Graph = { channels: new Map(), sinks: new Map(), sources: new Map() };
@@ -90,6 +91,7 @@ export function createAgent(options: AgentOptions): Agent {
   }
 
   async function startMonitoring(): Promise<void> {
+    if (server !== undefined) lag.start();
     try {
       monitoringPort = await server?.start();
       if (monitoringPort !== undefined) log.info("monitoring listens", { port: monitoringPort });
@@ -98,6 +100,11 @@ export function createAgent(options: AgentOptions): Agent {
       const error = reportFailure(failure, "did not start", log);
       if (mode === "strict") throw error;
     }
+  }
+
+  async function stopMonitoring(): Promise<void> {
+    await server?.stop();
+    lag.stop();
   }
 
   async function startGraph(): Promise<void> {
@@ -136,7 +143,7 @@ export function createAgent(options: AgentOptions): Agent {
       const timer = clock.setTimer(undoMs, () => undo.abort());
       await stopper.stopGraph(graph, undo.signal);
       timer.cancel();
-      await server?.stop();
+      await stopMonitoring();
       throw error;
     }
   }
@@ -186,7 +193,7 @@ export function createAgent(options: AgentOptions): Agent {
     starter.notStarted.clear();
     state = "stopped";
     if (running) log.info("the agent has stopped");
-    await server?.stop();
+    await stopMonitoring();
   }
 
   return {
