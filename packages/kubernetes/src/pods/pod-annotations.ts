@@ -10,6 +10,15 @@ export const podAnnotations = {
   channel: "millrace.io/channel",
 } as const;
 
+/** An annotation may have 256 KiB, and each event of the pod would carry it. */
+export const annotationLengthMax = 4096;
+
+/** The channel that the pod asks for; undefined where it does not. */
+export function channelOf({ annotations }: PodInfo): string | undefined {
+  const channel = annotations.get(podAnnotations.channel)?.trim().slice(0, annotationLengthMax);
+  return channel === "" ? undefined : channel;
+}
+
 /** Whether the pod says that this container's logs are not to be sent. */
 export function isExcluded({ annotations }: PodInfo, container: string | undefined): boolean {
   const said = annotations.get(podAnnotations.exclude)?.trim() ?? "";

@@ -228,9 +228,11 @@ void test("the channel annotation becomes the header channel, and changes with t
 
 void test("a long annotation is cut, as every event carries it", async (t) => {
   const g = await given(t, { annotations: "long" });
-  g.server.put({ ...shop, annotations: { long: "x".repeat(100_000) } });
+  const long = "x".repeat(100_000);
+  g.server.put({ ...shop, annotations: { long, "millrace.io/channel": long } });
   const [headers] = headersOf(await g.intercept(batchOf({ uid: "u1" })));
   assert.equal(headers?.["annotation.long"]?.length, 4096);
+  assert.equal(headers["channel"]?.length, 4096);
 });
 
 void test("interceptors of equal settings share one watch", async (t) => {

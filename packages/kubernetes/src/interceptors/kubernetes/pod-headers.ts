@@ -1,9 +1,7 @@
 import type { HeaderEdit } from "@millrace/core";
-import { podAnnotations, splitNames } from "../../pods/pod-annotations.ts";
+import { annotationLengthMax, channelOf, splitNames } from "../../pods/pod-annotations.ts";
 import type { PodInfo } from "../../pods/pod-info.ts";
 
-/** An annotation may have 256 KiB, and each event of the pod would carry it. */
-const valueLengthMax = 4096;
 /** The whole manifest, once more: no one wants it with every line, whoever asks for all. */
 const neverWithAll = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -31,13 +29,13 @@ export class PodHeaders {
 
   #make(pod: PodInfo, container: string | undefined): readonly HeaderEdit[] {
     const image = container === undefined ? undefined : pod.containers.get(container)?.image;
-    const channel = pod.annotations.get(podAnnotations.channel)?.trim() ?? "";
+    const channel = channelOf(pod);
     return [
       ...(pod.node === "" ? [] : [set("node", pod.node)]),
       ...(image === undefined || image === "" ? [] : [set("image", image)]),
       ...choose("label.", pod.labels, this.#labels),
       ...choose("annotation.", pod.annotations, this.#annotations),
-      ...(channel === "" ? [] : [set("channel", channel)]),
+      ...(channel === undefined ? [] : [set("channel", channel)]),
     ];
   }
 }
@@ -50,7 +48,7 @@ function choose(
   const all = names.includes("*");
   return [...values]
     .filter(([name]) => names.includes(name) || (all && name !== neverWithAll))
-    .map(([name, value]) => set(prefix + name, value.slice(0, valueLengthMax)));
+    .map(([name, value]) => set(prefix + name, value.slice(0, annotationLengthMax)));
 }
 
 function set(name: string, value: string): HeaderEdit {

@@ -1,5 +1,6 @@
 import type { Log } from "@millrace/core";
 import { compileForeignPattern } from "../../multiline/first-line-pattern.ts";
+import { channelOf, isExcluded, podAnnotations } from "../../pods/pod-annotations.ts";
 import type { PodDirectory } from "../../pods/pod-directory.ts";
 import type { PodInfo } from "../../pods/pod-info.ts";
 import type { ContainerId } from "./log-file.ts";
@@ -25,9 +26,6 @@ export interface OwnPod {
 
 type Directory = Pick<PodDirectory, "peek" | "peekName" | "lookUp">;
 
-const excludeAnnotation = "millrace.io/exclude";
-const multilineAnnotation = "millrace.io/multiline";
-const channelAnnotation = "millrace.io/channel";
 const instanceLabel = "app.kubernetes.io/instance";
 const nameLabel = "app.kubernetes.io/name";
 
@@ -64,10 +62,9 @@ export class PodSelection {
     const info = this.#directory?.peek(id.uid);
     if (this.#options.excludeSelf && this.#isOwn(id, info)) return excluded;
     if (info === undefined && this.#isAsked(id, stopped)) return later;
-    const annotations = info?.annotations;
-    if (annotations?.get(excludeAnnotation)?.trim().toLowerCase() === "true") return excluded;
-    const channel = annotations?.get(channelAnnotation);
-    return { read: "yes", firstLine: this.#firstLine(id, annotations), channel };
+    if (info !== undefined && isExcluded(info, id.container)) return excluded;
+    const channel = info && channelOf(info);
+    return { read: "yes", firstLine: this.#firstLine(id, info?.annotations), channel };
   }
 
   /** Forgets pods that are not there any more. */
@@ -116,7 +113,7 @@ export class PodSelection {
     { container, namespace, pod }: ContainerId,
     annotations: ReadonlyMap<string, string> | undefined,
   ): RegExp | undefined {
-    const annotated = annotations?.get(multilineAnnotation);
+    const annotated = annotations?.get(podAnnotations.multiline);
     const own = annotated === undefined ? undefined : this.#compile(annotated, namespace, pod);
     if (own !== undefined) return own;
     const place = `${namespace}/${pod}/${container}`;
@@ -131,9 +128,9 @@ export class PodSelection {
       compiled = compileForeignPattern(pattern);
     } catch (error) {
       const why = (error as Error).message;
-      this.#log.warn(`annotation ${multilineAnnotation} is not followed: ${why}`, {
+      this.#log.warn(`annotation ${podAnnotations.multiline} is not followed: ${why}`, {
         pod: `${namespace}/${pod}`,
-        pattern,
+        pattern: pattern.slice(0, patternShownMax),
       });
     }
     this.#annotated.set(pattern, compiled);
@@ -144,3 +141,5 @@ export class PodSelection {
 const excluded: Choice = { read: "no" };
 const later: Choice = { read: "later" };
 const annotatedMax = 1000;
+/** An annotation may have 256 KiB; a pattern that is followed has 200 characters at most. */
+const patternShownMax = 250;
