@@ -5,6 +5,7 @@ import {
   type Runtime,
   systemErrorCode,
 } from "@millrace/core";
+import { X509Certificate } from "node:crypto";
 
 /** Where an API server is, and what proves who asks. */
 export interface ApiAccessSettings {
@@ -47,25 +48,47 @@ export class ApiAccess {
     if (!fresh && this.#credentials !== undefined && nowMs - this.#readAtMs < rereadMs) {
       return this.#credentials;
     }
-    const [token, ca] = [await read(files, tokenFile, "token"), await read(files, caFile, "ca")];
-    this.#credentials = { token: token.toString("latin1").trim(), ca };
+    const token = await read(files, tokenFile, "token", toToken);
+    const ca = await read(files, caFile, "ca", toAuthority);
+    this.#credentials = { token, ca };
     this.#readAtMs = nowMs;
     return this.#credentials;
   }
 }
 
-async function read(files: FileSystem, path: string, option: string): Promise<Buffer> {
+async function read<T>(
+  files: FileSystem,
+  path: string,
+  option: string,
+  parse: (bytes: Buffer) => T,
+): Promise<T> {
   try {
     const { size } = await files.stat(path);
-    if (size > 0 && size <= fileBytesMax) return await readWholeFile(files, path);
+    if (size > 0 && size <= fileBytesMax) return parse(await readWholeFile(files, path));
     throw new Error(`it has ${size} bytes`);
   } catch (error) {
-    const why = systemErrorCode(error) || (error as Error).message;
+    const isUnread = error instanceof Error && /^E[A-Z]+$/.test(systemErrorCode(error));
+    const why = isUnread ? systemErrorCode(error) : (error as Error).message;
     throw new MillraceError(
       "KUBERNETES_REFUSED",
       `${path} cannot be read (${why}): without it the API server is not asked; mount the pod's ` +
         `service account token, or set ${option}File`,
       { cause: error },
     );
+  }
+}
+
+function toToken(bytes: Buffer): string {
+  const token = bytes.toString("latin1").trim();
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new Error("it is no token: one word");
+  return token;
+}
+
+function toAuthority(bytes: Buffer): Buffer {
+  try {
+    new X509Certificate(bytes);
+    return bytes;
+  } catch (cause) {
+    throw new Error("it is no certificate in PEM", { cause });
   }
 }

@@ -69,6 +69,12 @@ export function isExpired(error: unknown): boolean {
   return error instanceof MillraceError && error.context["status"] === 410;
 }
 
+/** Whether a server answered, and that it cannot do what was asked. */
+export function isServersFault(error: unknown): boolean {
+  const status = error instanceof MillraceError ? error.context["status"] : undefined;
+  return typeof status === "number" && status >= 500;
+}
+
 export function retryAfterMs(error: unknown): number {
   const ms = error instanceof MillraceError ? error.context["retryAfterMs"] : undefined;
   return typeof ms === "number" ? ms : 0;

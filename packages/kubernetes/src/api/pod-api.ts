@@ -16,6 +16,8 @@ export interface PodApiLimits {
   /** A list, with all that is in it. */
   readonly listMs: number;
   readonly pageBytesMax: number;
+  /** Of one node, in all pages; kubelet runs 110 unless it is told otherwise. */
+  readonly podsMax: number;
   /** How many pods are asked for at once. */
   readonly pagePods: number;
   /** How long the API server is asked to keep a watch open. */
@@ -30,6 +32,7 @@ export const podApiLimits: PodApiLimits = {
   answerMs: 30_000,
   listMs: 120_000,
   pageBytesMax: 64 * 1024 * 1024,
+  podsMax: 10_000,
   pagePods: 250,
   watchSeconds: 300,
   watchQuietMs: 150_000,
@@ -78,7 +81,7 @@ export class PodApi {
    * cache and be somewhat old, as its version says: that is cheap where every node asks at once.
    */
   async list(cached: boolean, giveUp: AbortSignal): Promise<PodList> {
-    const { answerMs, listMs, pagePods } = this.#limits;
+    const { answerMs, listMs, pagePods, podsMax } = this.#limits;
     const pods: ListedPod[] = [];
     for (let page = ""; ;) {
       const query = { limit: String(pagePods) };
@@ -91,8 +94,11 @@ export class PodApi {
         const pod = parsePod(item);
         if (pod !== undefined) pods.push(pod);
       }
-      page = textOf(fieldOf(list, "metadata"), "continue");
-      if (page === "") return { pods, resourceVersion: resourceVersionOf(list) };
+      if (pods.length > podsMax) throw this.#invalid(`a list of over ${podsMax} pods`);
+      const next = textOf(fieldOf(list, "metadata"), "continue");
+      if (next === "") return { pods, resourceVersion: resourceVersionOf(list) };
+      if (next === page) throw this.#invalid("a page that is followed by itself");
+      page = next;
     }
   }
 

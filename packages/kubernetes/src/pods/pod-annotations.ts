@@ -10,12 +10,9 @@ export const podAnnotations = {
   channel: "millrace.io/channel",
 } as const;
 
-/** An annotation may have 256 KiB, and each event of the pod would carry it. */
-export const annotationLengthMax = 4096;
-
 /** The channel that the pod asks for; undefined where it does not. */
 export function channelOf({ annotations }: PodInfo): string | undefined {
-  const channel = annotations.get(podAnnotations.channel)?.trim().slice(0, annotationLengthMax);
+  const channel = annotations.get(podAnnotations.channel)?.trim();
   return channel === "" ? undefined : channel;
 }
 

@@ -67,3 +67,20 @@ void test("no more pods are kept than the limit says", () => {
   for (let i = 0; i < 9; i++) cache.set(listed(`p${i}`, String(i)));
   assert.equal(cache.size, 5);
 });
+
+void test("a pod that claims another one's log uid is not taken for it, nor its deletion", () => {
+  const { cache } = given();
+  const victim = listed("a", "1");
+  const claim = { ...listed("liar", "9"), logUid: "1" };
+  cache.set(victim);
+  cache.set(claim);
+  assert.equal(cache.byUid("1")?.name, "a");
+  cache.delete(claim);
+  assert.equal(cache.byUid("1")?.name, "a");
+  cache.replace([claim, victim]);
+  assert.equal(cache.byUid("1")?.name, "a");
+  assert.equal(cache.byName("default", "liar"), undefined);
+  cache.delete(victim);
+  cache.delete(claim);
+  assert.equal(cache.byUid("1")?.name, "a");
+});

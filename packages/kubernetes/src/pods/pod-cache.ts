@@ -65,6 +65,7 @@ export class PodCache {
 
   set(listed: ListedPod): void {
     const { logUid, pod } = listed;
+    if (this.#isClaim(listed)) return;
     if (!this.#live.has(logUid) && this.#live.size >= this.#limits.podsMax) return;
     this.#deleted.delete(logUid);
     this.#live.set(logUid, listed);
@@ -74,6 +75,7 @@ export class PodCache {
 
   /** Remembers the pod as it was last. */
   delete(listed: ListedPod): void {
+    if (this.#isClaim(listed)) return;
     this.#live.delete(listed.logUid);
     this.#deleted.delete(listed.logUid);
     const forgetAtMs = this.#monotonic() + this.#limits.deletedKeepMs;
@@ -92,6 +94,12 @@ export class PodCache {
       if (!there.has(listed.logUid)) this.delete(listed);
     }
     for (const listed of pods) this.set(listed);
+  }
+
+  /** Whether another pod has this log uid: anybody may annotate a pod as the mirror of a static one. */
+  #isClaim({ logUid, pod }: ListedPod): boolean {
+    const known = (this.#live.get(logUid) ?? this.#deleted.get(logUid)?.listed)?.pod;
+    return known !== undefined && (known.name !== pod.name || known.namespace !== pod.namespace);
   }
 
   #forgetOld(): void {

@@ -19,7 +19,7 @@ import type { PodDirectorySettings } from "./pod-settings.ts";
 
 const limits = {
   ...podDirectoryLimits,
-  api: { ...podDirectoryLimits.api, answerMs: 300, watchQuietMs: 400, pagePods: 2 },
+  api: { ...podDirectoryLimits.api, answerMs: 300, watchQuietMs: 400, pagePods: 2, podsMax: 100 },
   pauses: { firstMs: 10, maxMs: 50, livedMs: 10_000 },
   currentWaitMs: 100,
 };
@@ -246,6 +246,55 @@ void test("a bookmark moves the version on, so that compaction does not hurt", a
   assert.equal(g.server.requests.filter(({ status }) => status === 410).length, 0);
 });
 
+void test("a version that the API server has not come to yet, as after its restoration, makes a new list", async (t) => {
+  const g = await given(t);
+  for (let i = 0; i < 9; i++)
+    g.server.put({ name: "a", uid: "ua", node: "n1", labels: { i: `${i}` } });
+  const directory = g.acquire();
+  await following(directory, g);
+  g.server.restore(1001);
+  g.server.put({ name: "b", uid: "ub", node: "n1" });
+  await waitFor("the pod", () => directory.peek("ub") !== undefined);
+  await following(directory, g);
+  g.server.put({ name: "c", uid: "uc", node: "n1" });
+  await waitFor("the next pod", () => directory.peek("uc") !== undefined);
+});
+
+void test("a watch that fails while lists do not is told once, and is no directory that is followed", async (t) => {
+  const g = await given(t);
+  g.server.put({ name: "a", uid: "u1", node: "n1" });
+  g.server.watchFault = { status: 503 };
+  const directory = g.acquire();
+  await waitFor("many questions", () => g.server.requests.length >= 12);
+  assert.equal(directory.peek("u1")?.name, "a");
+  assert.ok(!directory.current);
+  assert.equal(g.log.lines.length, 1, g.log.lines.map(({ message }) => message).join("\n"));
+  const lists = g.server.requests.filter(({ query }) => !query.has("watch"));
+  assert.ok(
+    lists.length > 1 && lists.length <= g.server.requests.length / 2,
+    "listed anew, now and then",
+  );
+});
+
+void test("a watch that ends at once, behind a bookmark that tells nothing, is no busy loop", async (t) => {
+  const g = await given(t);
+  const pauses = { firstMs: 200, maxMs: 200, livedMs: 10_000 };
+  const slow = { ...limits, pauses };
+  const directory = acquirePodDirectory(g.settings, systemRuntime, g.log, g.restarts, slow);
+  t.after(() => directory.release());
+  await following(directory, g);
+  const asked = g.server.requests.length;
+  const beganMs = performance.now();
+  while (performance.now() - beganMs < 600) {
+    g.server.bookmark();
+    g.server.endWatches();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  const tookMs = performance.now() - beganMs;
+  const again = g.server.requests.length - asked;
+  assert.ok(again <= 2 + tookMs / 100, `${again} watches in ${tookMs} ms`);
+});
+
 void test("a rotated token is read again when the old one is refused", async (t) => {
   const g = await given(t);
   const directory = g.acquire();
@@ -389,6 +438,45 @@ void test("a change over the limit is passed over, and the next one is not", asy
   assert.equal(directory.peek("uid-big"), undefined);
   assert.ok(said(g, /over the limit and was passed over/));
   assert.equal(g.restarts.value, 0);
+});
+
+void test("a list whose pages go round in a circle is given up", async (t) => {
+  const g = await given(t);
+  g.server.pageCachedLists = true;
+  for (let i = 0; i < 5; i++) g.server.put({ name: `p${i}`, node: "n1" });
+  g.server.pagesRepeat = true;
+  const directory = g.acquire();
+  await waitFor("the line", () =>
+    said(g, /KUBERNETES_UNAVAILABLE .*a page that is followed by itself/),
+  );
+  assert.equal(directory.counts.pods, 0);
+  g.server.pagesRepeat = false;
+  await following(directory, g);
+  assert.equal(directory.counts.pods, 5);
+});
+
+void test("a list of more pods than a node can have is not kept", async (t) => {
+  const g = await given(t);
+  for (let i = 0; i < 101; i++) g.server.put({ name: `p${i}`, node: "n1" });
+  const directory = g.acquire();
+  await waitFor("the line", () => said(g, /KUBERNETES_UNAVAILABLE .*a list of over 100 pods/));
+  assert.equal(directory.counts.pods, 0);
+});
+
+void test("an authority or a token that is nonsense is told as what it is", async (t) => {
+  const g = await given(t);
+  const { caFile, tokenFile } = g.settings;
+  const bad = { caFile: `${caFile}.bad`, tokenFile: `${tokenFile}.bad` };
+  await writeFile(
+    bad.caFile,
+    "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n",
+  );
+  await writeFile(bad.tokenFile, "two\nlines\n");
+  g.acquire({ caFile: bad.caFile });
+  await waitFor("the authority", () => said(g, /KUBERNETES_REFUSED .*ca\.crt\.bad/));
+  g.acquire({ tokenFile: bad.tokenFile });
+  await waitFor("the token", () => said(g, /KUBERNETES_REFUSED .*token\.bad/));
+  assert.ok(g.log.lines.every(({ message }) => !message.includes("two")));
 });
 
 void test("a list over the limit is not read to its end", async (t) => {

@@ -1,4 +1,4 @@
-/** What the agent keeps of a pod. What the API server leaves out is empty. */
+/** What the agent keeps of a pod: long texts are cut. What the API server leaves out is empty. */
 export interface PodInfo {
   readonly namespace: string;
   readonly name: string;

@@ -1,14 +1,20 @@
 import { jitter, type Log, type MillraceError, type Runtime, sleep, toMillraceError } from "@millrace/core"; // prettier-ignore
-import { isExpired, retryAfterMs } from "../api/api-status.ts";
+import { isExpired, isServersFault, retryAfterMs } from "../api/api-status.ts";
 import type { PodApi, PodChange } from "../api/pod-api.ts";
 import type { PodCache } from "./pod-cache.ts";
 
 export interface PodWatchPauses {
   readonly firstMs: number;
   readonly maxMs: number;
-  /** A watch that lived so long, or told something, did not fail at once. */
+  /** A watch that lived so long, or told something new, did not fail at once. */
   readonly livedMs: number;
 }
+
+/**
+ * After so many watches in a row that told nothing, though there was a server, a list is made: it may
+ * not have come to their version yet, as when etcd was restored, and then is silent or fails for ever.
+ */
+const barrenMax = 2;
 
 export const podWatchPauses: PodWatchPauses = { firstMs: 1000, maxMs: 30_000, livedMs: 10_000 };
 
@@ -31,7 +37,7 @@ export interface PodWatchOptions {
  *
  *     list -> watch from the list's version -> watch from the last event's version -> ...
  *       ^                                                        |
- *       +------------- the version is too old -------------------+
+ *       +------ the version is too old, or nothing comes of it --+
  *
  * Whatever goes wrong is said once, waited for, and tried again; the cache stays as it was.
  */
@@ -40,9 +46,11 @@ export class PodWatch {
   readonly #stop = new AbortController();
   /** Where to go on; empty when a list is needed. */
   #resourceVersion = "";
-  /** The first list may come from the API server's cache, one after "too old" may not. */
+  /** A list may come from the API server's cache, but not the one after "too old". */
   #cachedList = true;
   #failures = 0;
+  /** Watches in a row that failed without having told anything. */
+  #barren = 0;
   #said = "";
   #current = false;
 
@@ -78,8 +86,8 @@ export class PodWatch {
     const { api, cache, onChange } = this.#options;
     const { pods, resourceVersion } = await api.list(this.#cachedList, this.#stop.signal);
     this.#resourceVersion = resourceVersion;
+    this.#cachedList = true;
     cache.replace(pods);
-    this.#nowCurrent();
     onChange();
   }
 
@@ -87,15 +95,23 @@ export class PodWatch {
   async #follow(): Promise<void> {
     const { api, runtime, pauses } = this.#options;
     const beganMs = runtime.clock.monotonic();
+    let began = false;
     let told = false;
     const lived = (): boolean => told || runtime.clock.monotonic() - beganMs >= pauses.livedMs;
     try {
       const changes = await api.watch(this.#resourceVersion, this.#stop.signal);
+      began = true;
       this.#nowCurrent();
       for await (const change of changes) {
-        told = true;
+        if (change.pod !== undefined || change.resourceVersion !== this.#resourceVersion)
+          told = true;
         this.#apply(change);
       }
+      this.#barren = 0;
+    } catch (error) {
+      if (told) this.#barren = 0;
+      else if (began || isServersFault(error)) this.#barren++;
+      throw error;
     } finally {
       if (lived()) this.#failures = 0;
     }
@@ -130,6 +146,10 @@ export class PodWatch {
       this.#cachedList = false;
       // Nothing is wrong: the API server keeps changes for minutes only.
       if (first) return;
+    }
+    if (this.#barren >= barrenMax) {
+      this.#resourceVersion = "";
+      this.#barren = 0;
     }
     const text = `${error.code} ${error.message}`;
     // A stream that breaks once and goes on is everyday; what lasts is said, once.

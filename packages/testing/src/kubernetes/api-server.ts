@@ -43,10 +43,14 @@ export interface KubernetesApiServer {
   /** Verbs that the role of every token lacks: "list", "watch". */
   readonly forbidden: Set<string>;
   fault: ApiFault;
+  /** The same for watches only. */
+  watchFault: ApiFault;
   /** Whether a version that was compacted away is answered as status 410 or as an ERROR event. */
   goneAs: "status" | "event";
   /** Whether a list from the cache comes in pages; API servers answer it whole. */
   pageCachedLists: boolean;
+  /** Whether each page says that another one like it follows. */
+  pagesRepeat: boolean;
   /** When given, what is sent comes in pieces of chance lengths. */
   pieces: Random | undefined;
   /** Makes or changes a pod, and tells the watches. */
@@ -54,6 +58,8 @@ export interface KubernetesApiServer {
   remove(name: string, namespace?: string): void;
   /** Forgets history: older versions, and pages begun, are gone. */
   compact(): void;
+  /** Goes on from an earlier version with the pods of now, as after a restoration of etcd; watches end. */
+  restore(version: number): void;
   /** Tells every watch the version of now. */
   bookmark(): void;
   /** Sends a line as it is to every watch. */
@@ -95,7 +101,8 @@ export async function createKubernetesApiServer(
   function serve(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? "/", "https://kubernetes");
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
-    const { fault } = api;
+    const isWatch = url.searchParams.get("watch") === "true";
+    const fault = isWatch && api.watchFault !== "none" ? api.watchFault : api.fault;
     const noted = (status: number): void => {
       requests.push({ path: url.pathname, query: url.searchParams, token, status });
     };
@@ -122,7 +129,7 @@ export async function createKubernetesApiServer(
       return refuse(401, "Unauthorized", "Unauthorized");
     }
     if (url.pathname !== "/api/v1/pods") return refuse(404, "NotFound", "not found");
-    const verb = url.searchParams.get("watch") === "true" ? "watch" : "list";
+    const verb = isWatch ? "watch" : "list";
     if (api.forbidden.has(verb)) {
       const who = `User "system:serviceaccount:millrace:edge"`;
       const message = `pods is forbidden: ${who} cannot ${verb} resource "pods" in API group "" at the cluster scope`;
@@ -150,7 +157,10 @@ export async function createKubernetesApiServer(
     const items = limit === 0 ? begun.items : begun.items.slice(0, limit);
     const rest = begun.items.slice(items.length);
     const metadata: Record<string, unknown> = { resourceVersion: String(begun.version) };
-    if (rest.length > 0) {
+    if (api.pagesRepeat) {
+      pages.set("again", begun);
+      Object.assign(metadata, { continue: "again" });
+    } else if (rest.length > 0) {
       const next = `page-${pages.size}-${begun.version}`;
       pages.set(next, { items: rest, version: begun.version });
       Object.assign(metadata, { continue: next, remainingItemCount: rest.length });
@@ -193,7 +203,8 @@ export async function createKubernetesApiServer(
   function tell(watching: Watch): void {
     if (watching.hanging) return;
     const events = store.eventsAfter(watching.version, watching.node);
-    watching.version = store.version;
+    // One that asked for a version to come hears nothing until then.
+    watching.version = Math.max(watching.version, store.version);
     const lines = events.map((event) => `${JSON.stringify(event)}\n`).join("");
     if (lines !== "") write(watching.response, lines, false);
   }
@@ -223,8 +234,10 @@ export async function createKubernetesApiServer(
     tokens: new Set(),
     forbidden: new Set(),
     fault: "none",
+    watchFault: "none",
     goneAs: "status",
     pageCachedLists: false,
+    pagesRepeat: false,
     pieces: undefined,
     get url() {
       return `https://127.0.0.1:${port}`;
@@ -244,13 +257,18 @@ export async function createKubernetesApiServer(
       store.compact();
       pages.clear();
     },
+    restore(version) {
+      store.restore(version);
+      pages.clear();
+      api.cutWatches();
+    },
     bookmark() {
       tellAll();
       const metadata = { resourceVersion: String(store.version), creationTimestamp: null };
       const object = { kind: "Pod", apiVersion: "v1", metadata, spec: { containers: null }, status: {} }; // prettier-ignore
       const line = `${JSON.stringify({ type: "BOOKMARK", object })}\n`;
-      for (const { bookmarks, hanging, response } of watches) {
-        if (bookmarks && !hanging) write(response, line, false);
+      for (const { bookmarks, hanging, response, version } of watches) {
+        if (bookmarks && !hanging && version <= store.version) write(response, line, false);
       }
     },
     sendToWatches(line) {

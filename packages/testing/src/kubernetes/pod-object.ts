@@ -1,4 +1,4 @@
-/** A Pod as the API server writes it, as much of it as anything here reads, and some that nothing does. */
+/** A Pod as the API server writes it: what the agent reads, and some fields that it passes over. */
 export interface PodObject {
   readonly apiVersion: "v1";
   readonly kind: "Pod";

@@ -61,6 +61,13 @@ export class PodStore {
     this.#compacted = this.#version;
   }
 
+  /** Takes back the version, not the pods. */
+  restore(version: number): void {
+    this.#changes = [];
+    this.#version = version;
+    this.#compacted = Math.min(this.#compacted, version);
+  }
+
   /** What a watch of that node's pods is told of the changes after a version. */
   eventsAfter(version: number, node: string | undefined): WatchEvent[] {
     return this.#changes

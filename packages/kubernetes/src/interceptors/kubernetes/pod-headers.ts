@@ -1,5 +1,5 @@
 import type { HeaderEdit } from "@millrace/core";
-import { annotationLengthMax, channelOf, splitNames } from "../../pods/pod-annotations.ts";
+import { channelOf, splitNames } from "../../pods/pod-annotations.ts";
 import type { PodInfo } from "../../pods/pod-info.ts";
 
 /** The whole manifest, once more: no one wants it with every line, whoever asks for all. */
@@ -48,7 +48,7 @@ function choose(
   const all = names.includes("*");
   return [...values]
     .filter(([name]) => names.includes(name) || (all && name !== neverWithAll))
-    .map(([name, value]) => set(prefix + name, value.slice(0, annotationLengthMax)));
+    .map(([name, value]) => set(prefix + name, value));
 }
 
 function set(name: string, value: string): HeaderEdit {
