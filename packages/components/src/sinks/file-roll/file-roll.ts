@@ -8,7 +8,7 @@ import {
   systemErrorCode,
   type Timer,
 } from "@millrace/core";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { assertWritableDirectory } from "./directory.ts";
 import { createFileNames } from "./file-names.ts";
 import type { Options } from "./options.ts";
@@ -94,7 +94,8 @@ class FileRollSink implements Sink {
         const handle = await runtime.files.open(path, "create");
         const file = new OutputFile(runtime.files, path, handle, this.#makeSerializer());
         try {
-          await runtime.files.syncDirectory(directory);
+          // A prefix may lead into a subdirectory.
+          await runtime.files.syncDirectory(dirname(path));
         } catch (error) {
           await file.close();
           throw error;

@@ -6,6 +6,13 @@ import {
   writeFully,
 } from "@millrace/core";
 
+/** By their paths: what a sink of this process removes is never what another one writes. */
+const beingWritten = new Set<string>();
+
+export function isBeingWritten(path: string): boolean {
+  return beingWritten.has(path);
+}
+
 /**
  * One file being written. It knows up to where it is synced: everything before is promised, and
  * whatever a failed write left behind is cut off again.
@@ -25,6 +32,7 @@ export class OutputFile {
     this.#handle = handle;
     this.#serializer = serializer;
     this.#header = serializer.header();
+    beingWritten.add(path);
   }
 
   /** False once nothing is known of the file's end any more; then it is never written again. */
@@ -51,6 +59,7 @@ export class OutputFile {
         if (footer.length > 0) await this.#store([footer]);
       }
     } finally {
+      beingWritten.delete(this.path);
       await this.#handle.close();
       if (this.#syncedBytes === 0) await this.#files.unlink(this.path);
     }

@@ -1,11 +1,21 @@
 import { type FileSystem, type Log, systemErrorCode } from "@millrace/core";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { Options } from "./options.ts";
+import { isBeingWritten } from "./output-file.ts";
 
 /** A file is closed when it has this share of the bytes that are kept, so that little is too much. */
 const shareOfAFile = 8;
 
-/** Removes this sink's oldest closed files, so that all of its files hold no more than so many bytes. */
+interface FoundFile {
+  readonly path: string;
+  readonly size: number;
+  readonly modifiedMs: number;
+}
+
+/**
+ * Removes this sink's oldest closed files, so that all of its files hold no more than so many bytes;
+ * the newest one stays, whatever it holds.
+ */
 export class Retention {
   readonly #files: FileSystem;
   readonly #directory: string;
@@ -17,11 +27,15 @@ export class Retention {
   constructor(options: Options & { retentionBytes: number }, files: FileSystem, log: Log) {
     const { directory, extension, prefix, retentionBytes } = options;
     this.#files = files;
-    this.#directory = directory;
+    // A prefix may lead into a subdirectory.
+    const example = join(directory, `${prefix}0`);
+    this.#directory = dirname(example);
     this.#log = log;
     this.#bytesMax = retentionBytes;
     const behind = extension === "" ? "" : `.${extension}`;
-    this.#ownName = new RegExp(`^${escaped(prefix)}\\d{13,14}-\\d+${escaped(behind)}$`);
+    this.#ownName = new RegExp(
+      `^${escaped(basename(example).slice(0, -1))}\\d{13,14}-\\d+${escaped(behind)}$`,
+    );
   }
 
   /** Whether a file of so many bytes is closed now, whatever its time. */
@@ -32,39 +46,62 @@ export class Retention {
   /** How many files it removed. Never throws: what cannot be removed is tried again at the next roll. */
   async keep(): Promise<number> {
     let removed = 0;
+    let failure: unknown;
     try {
       const found = await this.#find();
       let bytes = found.reduce((sum, { size }) => sum + size, 0);
-      for (const { path, size } of found) {
+      for (const { path, size } of found.slice(0, -1)) {
         if (bytes <= this.#bytesMax) break;
-        await this.#files.unlink(path);
+        if (isBeingWritten(path)) continue;
+        try {
+          await this.#files.unlink(path);
+          removed++;
+          this.#log.info("removed a file, as sink.retentionBytes says", { path, bytes: size });
+        } catch (error) {
+          if (!isGone(error)) {
+            failure = error;
+            continue;
+          }
+        }
         bytes -= size;
-        removed++;
-        this.#log.info("removed a file, as sink.retentionBytes says", { path, bytes: size });
       }
-      this.#isFailing = false;
     } catch (error) {
-      if (!this.#isFailing) {
-        this.#log.warn(`old files could not be removed, and are tried again: ${String(error)}`, {
-          code: systemErrorCode(error),
-        });
-      }
-      this.#isFailing = true;
+      failure = error;
     }
+    this.#say(failure);
     return removed;
   }
 
-  /** The oldest first. None is open: it is asked for between two files. */
-  async #find(): Promise<{ path: string; size: number; modifiedMs: number }[]> {
-    const found = [];
+  /** What lasts is said once. */
+  #say(failure: unknown): void {
+    if (failure !== undefined && !this.#isFailing) {
+      this.#log.warn(`old files could not be removed, and are tried again: ${String(failure)}`, {
+        code: systemErrorCode(failure),
+      });
+    }
+    this.#isFailing = failure !== undefined;
+  }
+
+  /** The oldest first. */
+  async #find(): Promise<FoundFile[]> {
+    const found: FoundFile[] = [];
     for (const { isFile, name } of await this.#files.readDirectory(this.#directory)) {
       if (!isFile || !this.#ownName.test(name)) continue;
       const path = join(this.#directory, name);
-      const { modifiedMs, size } = await this.#files.stat(path);
-      found.push({ path, size, modifiedMs });
+      try {
+        const { modifiedMs, size } = await this.#files.stat(path);
+        found.push({ path, size, modifiedMs });
+      } catch (error) {
+        if (!isGone(error)) throw error;
+      }
     }
     return found.sort((a, b) => a.modifiedMs - b.modifiedMs || (a.path < b.path ? -1 : 1));
   }
+}
+
+/** Somebody else has removed it. */
+function isGone(error: unknown): boolean {
+  return systemErrorCode(error) === "ENOENT";
 }
 
 function escaped(text: string): string {
