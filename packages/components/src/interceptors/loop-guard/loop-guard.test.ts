@@ -94,6 +94,19 @@ void test("the ring is named once a minute, with the events since", async () => 
   assert.equal(context.log.lines[1]?.detail["events"], 5);
 });
 
+void test("what a sender wrote is not repeated at length, nor taken apart", async () => {
+  const { made, context, intercept } = await guard("a");
+  const long = "x".repeat(1_000_000);
+  const shown =
+    /^agents are wired in a ring, a\/a1\/in -> x{200}\.\.\.( -> b){8} -> more -> a\/a1\/in: take/;
+  assert.throws(() => made(batchOf(`a/a1/in,${long}${",b".repeat(999)}`)), { message: shown });
+  assert.match(context.log.lines[0]?.message ?? "", /in a ring, .{1,900}; such batches/);
+  assert.ok((context.log.lines[0]?.message.length ?? 0) < 1000);
+  const commas = ",".repeat(1_000_000);
+  assert.deepEqual(intercept(commas), [`0:${commas},a/a1/in`]);
+  assert.throws(() => made(batchOf(`${commas}a/a1/in`)), { code: "EVENT_LOOP" });
+});
+
 const identities = [
   { name: "the pod", environment: { POD_NAMESPACE: "logging", POD_NAME: "edge-7" }, want: "logging/edge-7/a1/in" }, // prettier-ignore
   {

@@ -13,6 +13,9 @@ const headerName = "millrace.via";
 const header = Buffer.from(headerName);
 /** At most one line about a ring in this time; it says how many events there were. */
 const saidAgainMs = 60_000;
+/** Of a ring, in its message: rings are short. */
+const namesShownMax = 10;
+const nameShownMax = 200;
 /** Below this many events a stretch it is cheaper to decode the events than to edit each stretch. */
 const stretchLengthMin = 4;
 
@@ -37,7 +40,7 @@ export function createLoopGuard(options: Options, context: ComponentContext): In
 
   const intercept = (batch: EventBatch): EventBatch => {
     const stretches = findStretches(batch);
-    const looped = stretches.filter(({ via }) => via.split(",").includes(identity));
+    const looped = stretches.filter(({ via }) => `,${via},`.includes(`,${identity},`));
     const [first] = looped;
     if (first === undefined) return pass(batch, stretches, identity);
     const count = looped.reduce((sum, { from, to }) => sum + to - from, 0);
@@ -54,10 +57,13 @@ export function createLoopGuard(options: Options, context: ComponentContext): In
   return Object.assign(intercept, { discards: { reason: "loop", intended: false } });
 }
 
+/** Senders write the header: of a long name its beginning is shown, of many names the first. */
 function describeRing(via: string, identity: string): string {
-  const passed = via.split(",");
-  const ring = [...passed.slice(passed.indexOf(identity)), identity].join(" -> ");
-  return `agents are wired in a ring, ${ring}: take one of these hops out`;
+  const passed = `,${via},`;
+  const names = passed.slice(passed.indexOf(`,${identity},`) + 1, -1).split(",", namesShownMax + 1);
+  const short = names.map((name) => (name.length > nameShownMax ? `${name.slice(0, nameShownMax)}...` : name)); // prettier-ignore
+  const ring = short.length > namesShownMax ? [...short.slice(0, -1), "more"] : short;
+  return `agents are wired in a ring, ${[...ring, identity].join(" -> ")}: take one of these hops out`;
 }
 
 function findStretches(batch: EventBatch): Stretch[] {
