@@ -12,7 +12,11 @@ import {
 } from "./harness/render.ts";
 
 /** What NOTES.txt prints; Helm renders it for an install only, so that here it stands in a ConfigMap. */
-async function notes(context: TestContext, values: string): Promise<string | undefined> {
+async function notes(
+  context: TestContext,
+  values: string,
+  set: readonly string[] = [],
+): Promise<string | undefined> {
   const helm = findHelm(context);
   if (helm === undefined) return undefined;
   const copy = join(await tempDirectory(context), "millrace");
@@ -26,6 +30,7 @@ async function notes(context: TestContext, values: string): Promise<string | und
   const { status, stdout, stderr } = helm.run([
     ...["template", "millrace", copy, "-n", "logging", "-s", "templates/notes.yaml"],
     ...["--kube-version", newestKubernetes, "-f", join(valuesFolder, `${values}.yaml`)],
+    ...set.flatMap((word) => ["--set", word]),
   ]);
   assert.equal(status, 0, stderr);
   return parseManifests(stdout)[0]?.data?.["notes"];
@@ -40,7 +45,7 @@ const cases = [
       "it leaves 20% of the disk free",
       "holds up to 40.0 GiB a collector while the sink is down",
       "has 300 s to empty itself when it is stopped, the last 100 s of them to hand over",
-      "TLS: mutual, secret millrace-tls (mode chart)",
+      "TLS: mutual, secret millrace-tls (mode chart). helm upgrade renews it in the last third of its 1095 days",
       "helm test millrace -n logging",
     ],
   },
@@ -68,3 +73,23 @@ for (const { values, says } of cases) {
     for (const line of says) assert.ok(text.includes(line), `${line}\nis not in\n${text}`);
   });
 }
+
+for (const { clientAuth, says } of [
+  { clientAuth: "wanted", says: "TLS: collectors show a certificate, senders may, secret" },
+  { clientAuth: "none", says: "TLS: collectors show a certificate, senders need none, secret" },
+]) {
+  void test(`NOTES.txt does not call TLS mutual with clientAuth ${clientAuth}`, async (context) => {
+    const text = await notes(context, "default", [`tls.clientAuth=${clientAuth}`]);
+    if (text === undefined) return;
+    assert.ok(text.includes(says), text);
+    assert.ok(!text.includes("mutual"), text);
+  });
+}
+
+void test("NOTES.txt names no test where there is none", async (context) => {
+  for (const values of ["edge-only", "collector-only"]) {
+    const text = await notes(context, values);
+    if (text === undefined) return;
+    assert.ok(!text.includes("helm test"), text);
+  }
+});

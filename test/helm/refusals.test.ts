@@ -11,6 +11,7 @@ const image = "image.repository=registry.example/millrace";
 const refused: readonly {
   readonly name: string;
   readonly set: readonly string[];
+  readonly release?: string;
   readonly schema?: RegExp;
   readonly template?: RegExp;
 }[] = [
@@ -151,6 +152,59 @@ const refused: readonly {
     template: /name the one to use in security\.serviceAccount\.name/,
   },
   {
+    name: "names that no Service can have",
+    set: [],
+    release: "4u",
+    template: /names of Services begin with a letter. Set fullnameOverride/,
+  },
+  {
+    name: "a Job without an account",
+    set: ["security.rbac.create=false"],
+    template: /tls\.mode: chart needs .*security\.serviceAccount\.name .*tls\.mode: secret/,
+  },
+  {
+    name: "a rollout of edges that cannot take a single one down",
+    set: ["edge.updateStrategy.maxUnavailable=0"],
+    schema: /'\/edge\/updateStrategy\/maxUnavailable'/,
+    template: /maxUnavailable must be more than 0/,
+  },
+  {
+    name: "a rollout of edges of no share",
+    set: ["edge.updateStrategy.maxUnavailable=0%"],
+    schema: /'\/edge\/updateStrategy\/maxUnavailable'/,
+    template: /maxUnavailable must be more than 0/,
+  },
+  {
+    name: "two servers on one port",
+    set: ["monitoring.port=4141"],
+    template: /monitoring\.port and collector\.service\.port are both 4141/,
+  },
+  {
+    name: "files that are kept beyond their volume",
+    set: ["collector.output.files.retention=10Gi"],
+    template: /retention: 10Gi does not fit .*or "all"/,
+  },
+  {
+    name: "a repository with a tag in it",
+    set: ["image.repository=registry.example/millrace:1"],
+    schema: /'\/image\/repository'/,
+  },
+  {
+    name: "a Consul agent without a port",
+    set: ["discovery.type=consul", "discovery.consul.address=consul1"],
+    schema: /'\/discovery\/consul\/address'/,
+  },
+  {
+    name: "a name that no object can have",
+    set: ["nameOverride=My_App"],
+    schema: /'\/nameOverride'/,
+  },
+  {
+    name: "a directory that is not a plain path",
+    set: ["edge.stateDir.hostPath=/a: b"],
+    schema: /'\/edge\/stateDir\/hostPath'/,
+  },
+  {
     name: "a key that nobody knows",
     set: ["collector.storge.size=1Gi"],
     schema: /'\/collector': additional properties 'storge' not allowed/,
@@ -162,14 +216,17 @@ const refused: readonly {
   },
 ];
 
-for (const { name, set, schema, template } of refused) {
+for (const { name, set, release = "millrace", schema, template } of refused) {
   void test(`the chart refuses ${name}, and says what to do`, (context) => {
     const helm = findHelm(context);
     if (helm === undefined) return;
     const all = [image, ...set];
-    if (schema !== undefined) assert.match(helm.refuses({ set: all }), schema);
+    if (schema !== undefined) assert.match(helm.refuses({ set: all, release }), schema);
     if (template !== undefined) {
-      assert.match(helm.refuses({ set: all, skipSchema: true }).replace(/\s+/g, " "), template);
+      assert.match(
+        helm.refuses({ set: all, release, skipSchema: true }).replace(/\s+/g, " "),
+        template,
+      );
     }
   });
 }

@@ -57,11 +57,9 @@ export function findValidator(context: TestContext, version: string): Validator 
     const apiVersion = [only.group, only.version].filter((part) => part !== "").join("/");
     references.set(`${apiVersion} ${only.kind}`, `kubernetes#/definitions/${name}`);
   }
-  for (const { module, folder: inside, files } of customResources) {
-    const crds = downloadModule(context, module);
-    if (crds === undefined) return undefined;
-    for (const file of files) addCustomResource(ajv, references, join(crds, inside, file));
-  }
+  const ofOperators = findCustomResources(context);
+  if (ofOperators === undefined) return undefined;
+  for (const file of ofOperators) addCustomResource(ajv, references, file);
   return (manifest) => {
     const id = `${manifest.apiVersion} ${manifest.kind}`;
     const reference = references.get(id);
@@ -70,6 +68,17 @@ export function findValidator(context: TestContext, version: string): Validator 
     if (validate === undefined) return [`no schema ${reference}`];
     return validate(manifest) === true ? [] : (validate.errors ?? []).map(sayError);
   };
+}
+
+/** The files with the definitions of operators' objects, or undefined when the test is marked as skipped. */
+export function findCustomResources(context: TestContext): readonly string[] | undefined {
+  const found: string[] = [];
+  for (const { module, folder, files } of customResources) {
+    const crds = downloadModule(context, module);
+    if (crds === undefined) return undefined;
+    found.push(...files.map((file) => join(crds, folder, file)));
+  }
+  return found;
 }
 
 interface CustomResource {

@@ -8,8 +8,9 @@ metadata: {{- include "millrace.podMetadata" $at | nindent 2 }}
 spec:
   {{- include "millrace.podPlace" $at | nindent 2 }}
   automountServiceAccountToken: false
+  enableServiceLinks: false
   {{- $security := dict "runAsNonRoot" true "runAsUser" 10001 "runAsGroup" 10001 "fsGroup" 10001 "fsGroupChangePolicy" "OnRootMismatch" "seccompProfile" (dict "type" "RuntimeDefault") }}
-  securityContext: {{- toYaml (mergeOverwrite $security $pod.podSecurityContext) | nindent 4 }}
+  securityContext: {{- toYaml (mergeOverwrite $security (default dict $pod.podSecurityContext)) | nindent 4 }}
   topologySpreadConstraints:
     {{- if $pod.topologySpreadConstraints }}
     {{- tpl (toYaml $pod.topologySpreadConstraints) . | nindent 4 }}
@@ -24,7 +25,7 @@ spec:
     {{- end }}
   containers:
     - {{- include "millrace.container" $at | nindent 6 }}
-      securityContext: {{- toYaml (mergeOverwrite (include "millrace.containerSecurity" . | fromYaml) $pod.securityContext) | nindent 8 }}
+      securityContext: {{- toYaml (mergeOverwrite (include "millrace.containerSecurity" . | fromYaml) (default dict $pod.securityContext)) | nindent 8 }}
       ports:
         - { name: avro, containerPort: {{ $collector.service.port }} }
         - { name: http, containerPort: {{ .Values.monitoring.port }} }

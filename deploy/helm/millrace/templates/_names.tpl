@@ -1,8 +1,11 @@
-{{/* What everything begins with; 40 characters at most, so that every name made of it is a label too. */}}
+{{/*
+What everything begins with; 40 characters at most, so that every name made of it is a label too. A release's name
+may have dots, a Service's may not.
+*/}}
 {{- define "millrace.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
-{{- include "millrace.short" (dict "text" (default $full .Values.fullnameOverride) "max" 40) }}
+{{- include "millrace.short" (dict "text" (default $full .Values.fullnameOverride | replace "." "-") "max" 40) }}
 {{- end }}
 
 {{/* A text of `max` characters at most: a longer one ends in eight digits of its hash, so that two stay two. */}}
@@ -24,11 +27,15 @@
 {{ include "millrace.short" (dict "text" (printf "%s-%s-edge" .Release.Namespace (include "millrace.fullname" .)) "max" 63) }}
 {{- end }}
 
+{{/* What all pods of a release have. */}}
+{{- define "millrace.release" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end }}
+
 {{/* Never changes in a release's life: a workload's selector cannot. Give (list $ "edge"). */}}
 {{- define "millrace.selector" -}}
-{{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ default $root.Chart.Name $root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+{{ include "millrace.release" (index . 0) }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -40,8 +47,15 @@ app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 app.kubernetes.io/part-of: millrace
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
+{{- include "millrace.yourLabels" $root.Values.commonLabels }}
+{{- end }}
+
+{{/* Labels of the values; those that selectors, monitors and alerts go by stay the chart's. */}}
+{{- define "millrace.yourLabels" -}}
+{{- range $key, $value := . }}
+{{- if not (or (hasPrefix "app.kubernetes.io/" $key) (eq $key "helm.sh/chart" "millrace.io/scrape")) }}
+{{ $key }}: {{ $value | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -70,5 +84,5 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 
 {{/* The variable in which Kubernetes tells pods the address of a Service that was there before them. */}}
 {{- define "millrace.serviceVariable" -}}
-{{ include "millrace.collector" . | upper | replace "-" "_" | replace "." "_" }}_SERVICE_HOST
+{{ include "millrace.collector" . | upper | replace "-" "_" }}_SERVICE_HOST
 {{- end }}

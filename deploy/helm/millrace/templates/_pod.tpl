@@ -92,23 +92,21 @@ capabilities: { drop: [ALL] }
 {{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
 {{- $_ := set $annotations "prometheus.io/port" (toString $root.Values.monitoring.port) -}}
 {{- end -}}
-{{- $annotations = merge (deepCopy $pod.annotations) $annotations (dict "kubectl.kubernetes.io/default-container" "millrace") -}}
+{{- $annotations = merge (deepCopy (default dict $pod.annotations)) $annotations (dict "kubectl.kubernetes.io/default-container" "millrace") -}}
 labels:
   {{- include "millrace.selector" . | nindent 2 }}
   app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
   app.kubernetes.io/part-of: millrace
-  {{- with merge (deepCopy $pod.labels) $root.Values.commonLabels }}
-  {{- toYaml . | nindent 2 }}
+  {{- with include "millrace.yourLabels" (merge (deepCopy (default dict $pod.labels)) (default dict $root.Values.commonLabels)) | trim }}
+  {{- . | nindent 2 }}
   {{- end }}
 annotations: {{- toYaml $annotations | nindent 2 }}
 {{- end }}
 
-{{/* What a pod of either role has between its spec's first line and its containers. */}}
-{{- define "millrace.podPlace" -}}
+{{/* Which nodes a pod may run on, and what it may run there. */}}
+{{- define "millrace.nodes" -}}
 {{- $root := index . 0 -}}
 {{- $pod := (index $root.Values (index . 1)).pod -}}
-serviceAccountName: {{ include "millrace.serviceAccount" . }}
-terminationGracePeriodSeconds: {{ include "millrace.graceSeconds" . }}
 {{- with $root.Values.image.pullSecrets }}
 imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -118,11 +116,22 @@ priorityClassName: {{ . }}
 {{- with $pod.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $pod.affinity }}
-affinity: {{- toYaml . | nindent 2 }}
-{{- end }}
 {{- with $pod.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* What a pod of either role has between its spec's first line and its containers. */}}
+{{- define "millrace.podPlace" -}}
+{{- $root := index . 0 -}}
+{{- $pod := (index $root.Values (index . 1)).pod -}}
+serviceAccountName: {{ include "millrace.serviceAccount" . }}
+terminationGracePeriodSeconds: {{ include "millrace.graceSeconds" . }}
+{{- with include "millrace.nodes" . | trim }}
+{{ . }}
+{{- end }}
+{{- with $pod.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $pod.initContainers }}
 initContainers: {{- tpl (toYaml .) $root | nindent 2 }}

@@ -71,6 +71,25 @@ events or cannot work. All problems are told at once, each with its fix.
 {{- if and $v.monitoring.serviceMonitor.enabled $v.monitoring.podMonitor.enabled -}}
 {{- $found = append $found "monitoring.serviceMonitor and monitoring.podMonitor together count everything twice: enable one of them." -}}
 {{- end -}}
+{{- if and (eq $v.tls.mode "chart") (not $v.security.rbac.create) $v.security.serviceAccount.create -}}
+{{- $found = append $found "security.rbac.create: false with tls.mode: chart needs an account of yours, as the chart's own come after the Job: set security.serviceAccount.create: false and security.serviceAccount.name to one that may create, get and update secrets, or tls.mode: secret." -}}
+{{- end -}}
+{{- if and $v.edge.enabled (has (toString $v.edge.updateStrategy.maxUnavailable) (list "0" "0%")) -}}
+{{- $found = append $found "edge.updateStrategy.maxUnavailable must be more than 0: no agent could ever be replaced." -}}
+{{- end -}}
+{{- if and $v.collector.enabled (eq (int $v.monitoring.port) (int $v.collector.service.port)) -}}
+{{- $found = append $found (printf "monitoring.port and collector.service.port are both %d: give one of them another." (int $v.monitoring.port)) -}}
+{{- end -}}
+{{- with $v.collector.output.files -}}
+{{- if and (eq $v.collector.output.preset "files") (not .existingClaim) .retention (ne (toString .retention) "all") -}}
+{{- if ge (include "millrace.bytes" .retention | int64) (include "millrace.bytes" .size | int64) -}}
+{{- $found = append $found (printf "collector.output.files.retention: %v does not fit on a volume of %v with the file that is being written: leave it empty for 80 %% of the volume, or \"all\"." .retention .size) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]" (include "millrace.fullname" .)) -}}
+{{- $found = append $found (printf "release %s: names of Services begin with a letter. Set fullnameOverride." .Release.Name) -}}
+{{- end -}}
 {{- if and (not $v.security.serviceAccount.create) (not $v.security.serviceAccount.name) -}}
 {{- $found = append $found "security.serviceAccount.create is false: name the one to use in security.serviceAccount.name." -}}
 {{- end -}}
