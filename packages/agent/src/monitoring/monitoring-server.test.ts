@@ -55,10 +55,11 @@ async function listen(
   context: TestContext,
   monitored: Monitored,
   type: "http" | "prometheus" = "http",
+  log = createCollectingLog(),
 ): Promise<
   (path: string, method?: string) => Promise<{ status: number; type: string; body: string }>
 > {
-  const server = createMonitoringServer({ ...loopback, type }, monitored, createCollectingLog());
+  const server = createMonitoringServer({ ...loopback, type }, monitored, log);
   const port = await server.start();
   context.after(() => server.stop());
   return (path, method = "GET") =>
@@ -201,6 +202,28 @@ void test("Prometheus gets our metrics, Flume's, and the process's", async (cont
   assert.match(second, /millrace_x_total\{.*reason="y"\} 6/);
   assert.doesNotMatch(second, /millrace_size\{/);
   assert.equal((await get("/metrics.json")).type, "application/json;charset=utf-8");
+});
+
+void test("a metric that cannot be read is left out and said once; the others are shown", async (context) => {
+  const { monitored, metrics } = createMonitored();
+  const log = createCollectingLog();
+  const get = await listen(context, monitored, "prometheus", log);
+  const component = metrics.withLabels({ component: "k1" });
+  component.gauge("millrace_broken", "Broken.", () => {
+    throw new Error("closed");
+  });
+  component.counter("millrace_backwards_total", "Backwards.").value = -1;
+  component.gauge("millrace_whole", "Whole.", () => 7);
+  for (let scrape = 0; scrape < 3; scrape++) {
+    const { status, body } = await get("/metrics");
+    assert.equal(status, 200);
+    assert.match(body, /millrace_whole\{component="k1"\} 7/);
+    assert.doesNotMatch(body, /^millrace_(broken|backwards_total)\{/m);
+  }
+  assert.deepEqual(
+    log.lines.map(({ message }) => message),
+    ["millrace_broken", "millrace_backwards_total"].map((name) => `metric ${name} cannot be read and is left out`), // prettier-ignore
+  );
 });
 
 void test("the same metric declared again is the same counter, and one kind only", () => {

@@ -65,7 +65,7 @@ export function createMonitoringServer(
   });
   const prometheus = async (): Promise<Answer> => {
     exporter ??= import("./prometheus.ts").then(({ createPrometheusExporter }) =>
-      createPrometheusExporter(monitored.metrics, () => monitored.counterGroups()),
+      createPrometheusExporter(monitored.metrics, () => monitored.counterGroups(), log),
     );
     const { contentType, render } = await exporter;
     return { status: 200, type: contentType, body: await render() };

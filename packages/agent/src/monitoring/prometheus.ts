@@ -1,4 +1,4 @@
-import type { CounterGroup, Histogram } from "@millrace/core";
+import type { CounterGroup, Histogram, Log } from "@millrace/core";
 import {
   collectDefaultMetrics,
   Counter,
@@ -35,15 +35,22 @@ const flumeGauges: ReadonlySet<string> = new Set([
 export function createPrometheusExporter(
   registry: MetricsRegistry,
   groups: () => readonly CounterGroup[],
+  log: Log,
 ): PrometheusExporter {
   const processRegistry = new Registry();
   collectDefaultMetrics({ register: processRegistry });
+  const failing = new Set<string>();
+  const leaveOut = (name: string, error: unknown): void => {
+    if (failing.has(name)) return;
+    failing.add(name);
+    log.error(`metric ${name} cannot be read and is left out`, { error });
+  };
   return {
     contentType: processRegistry.contentType,
     async render() {
       const scrape = new Registry();
-      for (const family of registry.families.values()) register(family, scrape);
-      for (const family of flumeFamilies(groups())) register(family, scrape);
+      for (const family of registry.families.values()) register(family, scrape, leaveOut);
+      for (const family of flumeFamilies(groups())) register(family, scrape, leaveOut);
       return (await scrape.metrics()) + (await processRegistry.metrics());
     },
     close() {
@@ -52,7 +59,10 @@ export function createPrometheusExporter(
   };
 }
 
-function register({ name, help, kind, samples }: Family, into: Registry): void {
+type LeaveOut = (name: string, error: unknown) => void;
+
+function register(family: Family, into: Registry, leaveOut: LeaveOut): void {
+  const { name, help, kind, samples } = family;
   const labelNames = [...new Set(samples.flatMap(({ labels }) => Object.keys(labels)))];
   const common = { name, help, labelNames, registers: [into] };
   switch (kind) {
@@ -60,7 +70,7 @@ function register({ name, help, kind, samples }: Family, into: Registry): void {
       new Counter({
         ...common,
         collect() {
-          for (const { labels, value } of numbers(samples)) this.inc(labels, value);
+          each(family, leaveOut, (labels, value) => this.inc(labels, value));
         },
       });
       break;
@@ -68,7 +78,7 @@ function register({ name, help, kind, samples }: Family, into: Registry): void {
       new Gauge({
         ...common,
         collect() {
-          for (const { labels, value } of numbers(samples)) this.set(labels, value);
+          each(family, leaveOut, (labels, value) => this.set(labels, value));
         },
       });
       break;
@@ -78,10 +88,19 @@ function register({ name, help, kind, samples }: Family, into: Registry): void {
   }
 }
 
-function* numbers(samples: readonly Sample[]) {
+/** One that throws must not take all the others away. */
+function each(
+  { name, samples }: Family,
+  leaveOut: LeaveOut,
+  take: (labels: Record<string, string>, value: number) => void,
+): void {
   for (const { labels, read } of samples) {
-    const value = read();
-    if (typeof value === "number") yield { labels: { ...labels }, value };
+    try {
+      const value = read();
+      if (typeof value === "number") take({ ...labels }, value);
+    } catch (error) {
+      leaveOut(name, error);
+    }
   }
 }
 
