@@ -1,6 +1,7 @@
 /** `millrace status` and `top` look at real agents: one well, one whose sink fails, one that is not there. */
 import {
   createAgentProcess,
+  createDnsServer,
   freePort,
   programCommand,
   startChild,
@@ -8,7 +9,9 @@ import {
   waitFor,
 } from "@millrace/testing";
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { appendFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
@@ -82,7 +85,7 @@ test("status names the worst agent first and why; top shows what flows", async (
   assert.deepEqual(
     reports.map(({ address, channels, why }) => [address, channels.map(({ events }) => events), why]), // prettier-ignore
     [
-      [c, [], ["ECONNREFUSED"]],
+      [c, [], ["ECONNREFUSED: nothing listens there: no agent, or another port"]],
       [b, [1], ["sink out fails: connect"]],
       [a, [0], []],
     ],
@@ -142,6 +145,36 @@ test("an agent whose files sink has failed is not well, however long the next tr
     async () => (await run(t, "status", "-H", address)).code === 0,
     60_000,
   );
+});
+
+test("an address that finds nobody is shown beside the agents that are found", async (t) => {
+  const dns = await createDnsServer();
+  t.after(() => dns.close());
+  const nobody = `dns://edges.test:1?server=${dns.address}`;
+  const { agent } = await startEdge(t, toFiles);
+  const { code, output } = await run(t, "status", `127.0.0.1:${agent.monitoringPort}`, nobody);
+  assert.equal(code, 5, output);
+  assert.match(output, /unreachable: it finds no agent: DNS at .* names no host for edges\.test/);
+  assert.match(output, /^edge 127\.0\.0\.1:/m);
+});
+
+test("top ends when nobody reads it any more, and when it is told to while agents are silent", async (t) => {
+  const silent = createServer();
+  t.after(() => silent.close());
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const { port } = silent.address() as AddressInfo;
+  const top = [...programCommand("cli/main"), "top", "-i", "0.1", "-H", `127.0.0.1:${await freePort()}`]; // prettier-ignore
+  const piped = startChild(t, {
+    command: ["bash", "-c", '"$@" | head -n 2; echo "ended ${PIPESTATUS[0]}"', "bash", ...top],
+  });
+  await piped.exited();
+  assert.match(piped.output(), /^agent .*\n.*\nended 0\n$/);
+
+  const child = startChild(t, { command: [...top.slice(0, -1), `127.0.0.1:${port}`] });
+  await once(silent, "connection");
+  child.signal("SIGINT");
+  assert.equal((await child.exited(4000)).code, 0, "before the agent's five seconds are over");
 });
 
 test("without an agent, and with words that mean nothing, status says what to do", async (t) => {

@@ -1,4 +1,4 @@
-import { MillraceError, sleep, systemRuntime } from "@millrace/core";
+import { MillraceError, sleep, systemErrorCode, systemRuntime } from "@millrace/core";
 import { type ExitCode, exitCode } from "../exit-code.ts";
 import { help } from "../help.ts";
 import type { Command, Output } from "../program.ts";
@@ -7,11 +7,12 @@ import { findAgents } from "../status/find-agents.ts";
 import { readSocket, renderDetails, reportOf } from "../status/read-socket.ts";
 import { renderReports } from "../status/render.ts";
 import { createAgentWatch } from "../status/watch-agents.ts";
+import { onReaderGone } from "../terminal/reader-gone.ts";
 import { parseStatusWords, type StatusWords } from "../words/status-words.ts";
 
 /** Says how one agent or many are, the worst first; looks twice, as rates need two readings. */
 export const statusCommand: Command = async (words, program, output) => {
-  const asked = parseStatusWords(words, 1);
+  const asked = parseStatusWords(words, "status");
   if (asked === "help") {
     output.out(help(program));
     return exitCode.ok;
@@ -20,6 +21,7 @@ export const statusCommand: Command = async (words, program, output) => {
     output.err(`${program} status: ${asked.problem}\n\n${help(program)}`);
     return exitCode.usage;
   }
+  onReaderGone(process.stdout, () => {});
   try {
     return asked.addresses.length === 0
       ? await statusOfSocket(asked, output)
@@ -27,7 +29,7 @@ export const statusCommand: Command = async (words, program, output) => {
   } catch (error) {
     if (!(error instanceof MillraceError)) throw error;
     output.err(`${error.code} ${error.message}`);
-    return error.code === "CONFIG_INVALID" ? exitCode.usage : exitCode.attention;
+    return exitCode.usage;
   }
 };
 
@@ -35,13 +37,13 @@ async function statusOfMany(
   { addresses, intervalMs, isJson, port }: StatusWords,
   output: Output,
 ): Promise<ExitCode> {
-  const finder = await findAgents(addresses, port);
+  const finder = await findAgents(addresses, { port });
   try {
     const read = createAgentWatch(finder);
     await read();
     await sleep(systemRuntime.clock, intervalMs, new AbortController().signal);
     const reports = worstFirst(await read());
-    output.out(isJson ? JSON.stringify(reports, undefined, 2) : renderReports(reports).join("\n"));
+    output.out(isJson ? jsonOf(reports) : renderReports(reports).join("\n"));
     return codeOf(reports);
   } finally {
     await finder.stop();
@@ -56,8 +58,10 @@ async function statusOfSocket(
   try {
     status = await readSocket(socket);
   } catch (error) {
+    const hint =
+      systemErrorCode(error) === "EACCES" ? "; only the agent's own user may use its socket" : "";
     err(
-      `no agent answers at ${socket}: ${(error as Error).message}\n` +
+      `no agent answers at ${socket}: ${(error as Error).message}${hint}\n` +
         "Name its socket with -S <path>, or the monitoring ports of agents with -H <host:port,...>",
     );
     return exitCode.attention;
@@ -66,6 +70,11 @@ async function statusOfSocket(
   const text = [...renderReports([report]), ...renderDetails(status)].join("\n");
   out(isJson ? JSON.stringify(status, undefined, 2) : text);
   return codeOf([report]);
+}
+
+/** Every key is there, null where nothing is known. */
+function jsonOf(reports: readonly AgentReport[]): string {
+  return JSON.stringify(reports, (_, value: unknown) => value ?? null, 2);
 }
 
 function codeOf(reports: readonly AgentReport[]): ExitCode {

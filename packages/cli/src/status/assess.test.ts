@@ -111,6 +111,44 @@ test("a channel is stuck though its neighbour gives", () => {
   assert.equal(assess(reading(0, lines(1)), reading(1000, lines(900))).severity, "stuck");
 });
 
+test("a channel that stands still though deliveries are quick and none fails is named: a sink may hang", () => {
+  const delivery = `{${own},component="near",type="avro",result="ok"}`;
+  const lines = (oldest: number, meanSeconds: number): string[] => [
+    `millrace_channel_events${disk} 5`,
+    `millrace_channel_oldest_event_age_seconds${disk} ${oldest}`,
+    `millrace_sink_delivery_seconds_sum${delivery} ${meanSeconds * 100}`,
+    `millrace_sink_delivery_seconds_count${delivery} 100`,
+  ];
+  const assessed = (
+    oldest: number,
+    mean: number,
+    ...more: string[]
+  ): (string | readonly string[])[] => {
+    const { severity, why } = assess(reading(0, lines(oldest, mean)), reading(1000, [...lines(oldest, mean), ...more])); // prettier-ignore
+    return [severity, why];
+  };
+  const hangs =
+    "channel disk gives nothing, its oldest event waits 42 s, no sink fails: does one hang?";
+  assert.deepEqual(assessed(42, 0.02), ["attention", [hangs]]);
+  assert.deepEqual(assessed(29, 0.02), ["ok", []], "it may have stood still for a moment only");
+  assert.deepEqual(assessed(42, 0.2), ["ok", []], "none need have ended in a second");
+  assert.deepEqual(assessed(42, 0.02, `millrace_channel_taken_events_total${disk} 101`), ["ok", []]); // prettier-ignore
+  const failing = `millrace_sink_failing_info{${own},component="near",type="avro",reason="X"} 1`;
+  assert.deepEqual(assessed(42, 0.02, failing), ["stuck", ["sink near fails: X"]], "the cause alone"); // prettier-ignore
+  assert.deepEqual(assess(undefined, reading(1000, lines(42, 0.02))).why, [], "one look alone");
+  const never = lines(42, 0.02).slice(0, 2);
+  assert.deepEqual(assess(reading(0, never), reading(1000, never)).why, [], "none is usual yet");
+});
+
+test("of a channel that does not count what it gives nothing is concluded", () => {
+  const lines = [
+    `millrace_channel_events${disk} 5`,
+    "millrace_channel_taken_events_total 0",
+    `millrace_sink_failing_info{${own},component="near",type="avro",reason="X"} 1`,
+  ];
+  assert.equal(assess(reading(0, lines), reading(1000, lines)).severity, "attention");
+});
+
 test("a channel that fills says when it will be full, and a full one that its sources wait", () => {
   const bytes = (count: number): string => `millrace_channel_bytes${disk} ${count}`;
   const filling = assess(reading(0, [bytes(100)]), reading(1000, [bytes(200)]));

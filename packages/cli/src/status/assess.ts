@@ -1,19 +1,18 @@
 import { type AgentReport, type ChannelReport, isFull, type Severity } from "./agent-report.ts";
-import { bytesText } from "./figures.ts";
+import { bytesText, durationText } from "./figures.ts";
 import type { Sample } from "./prometheus-text.ts";
 import type { Reading } from "./read-agent.ts";
 
 const lateSeconds = 900;
+/** A channel that stands still is worth a word when its oldest event has waited this long. */
+const standstillSeconds = 30;
+/** And when many deliveries could have been made since the look before. */
+const missedDeliveries = 10;
 
 /** What two readings of one agent say; of one alone there are no rates. */
 export function assess(before: Reading | undefined, now: Reading): AgentReport {
   const { address, notReady, problem, samples } = now;
-  if (samples === undefined) {
-    const why = [problem ?? "no answer"];
-    const nothing = { inPerSecond: undefined, outPerSecond: undefined, generation: undefined };
-    const who = { address, agent: undefined, role: undefined };
-    return { ...who, ...nothing, severity: "unreachable", channels: [], why };
-  }
+  if (samples === undefined) return unreachable(address, problem ?? "no answer");
   const earlier = isSameLife(before, now) ? before : undefined;
   const seconds = earlier === undefined ? undefined : (now.atMs - earlier.atMs) / 1000;
   const rate = (name: string): number | undefined =>
@@ -29,6 +28,7 @@ export function assess(before: Reading | undefined, now: Reading): AgentReport {
     ...channels.filter(isFull).map(({ name }) => `channel ${name} is full: its sources wait`),
     ...diskTrouble(samples, channels),
     ...failing,
+    ...(failing.length > 0 ? [] : standstills(earlier, now, channels, seconds)),
     ...losses(samples),
     ...late(channels),
   ];
@@ -52,6 +52,13 @@ export function assess(before: Reading | undefined, now: Reading): AgentReport {
   };
 }
 
+/** The report of what cannot be asked. */
+export function unreachable(address: string, why: string): AgentReport {
+  const nothing = { inPerSecond: undefined, outPerSecond: undefined, generation: undefined };
+  const who = { address, agent: undefined, role: undefined };
+  return { ...who, ...nothing, severity: "unreachable", channels: [], why: [why] };
+}
+
 /** Counters start again with a process; a channel's go on. */
 function isSameLife(before: Reading | undefined, now: Reading): boolean {
   if (before?.samples === undefined || before.atMs >= now.atMs) return false;
@@ -66,7 +73,8 @@ function gaveNone(before: Reading | undefined, { samples }: Reading, channel: st
     named(all, "millrace_channel_taken_events_total").find(
       ({ labels }) => labels.get("component") === channel,
     )?.value;
-  return before !== undefined && taken(before.samples) === taken(samples);
+  const count = taken(samples);
+  return before !== undefined && count !== undefined && taken(before.samples) === count;
 }
 
 function channelsOf(
@@ -129,6 +137,40 @@ function failingSinks(before: readonly Sample[] | undefined, now: readonly Sampl
   return [...failing].map(([sink, reason]) => `sink ${sink} fails: ${reason}`);
 }
 
+/**
+ * Channels that hold events and gave none between two looks, though no sink fails: a delivery that never
+ * ends is not told from a long one by anything else. Nothing is said of agents whose deliveries take so
+ * long that none need have ended between the looks, as of a sink that waits for its file to be full.
+ */
+function standstills(
+  before: Reading | undefined,
+  now: Reading,
+  channels: readonly ChannelReport[],
+  seconds: number | undefined,
+): string[] {
+  const usual = slowestDelivery(now.samples ?? []);
+  if (seconds === undefined || usual === undefined || seconds < usual * missedDeliveries) return [];
+  return channels
+    .filter(({ events, name, oldestSeconds = 0 }) => {
+      return events > 0 && oldestSeconds > standstillSeconds && gaveNone(before, now, name);
+    })
+    .map(({ name, oldestSeconds = 0 }) => {
+      const oldest = durationText(oldestSeconds);
+      return `channel ${name} gives nothing, its oldest event waits ${oldest}, no sink fails: does one hang?`;
+    });
+}
+
+/** How long a successful delivery takes on average at the slowest sink; undefined when none succeeded yet. */
+function slowestDelivery(samples: readonly Sample[]): number | undefined {
+  const successes = (part: string): Sample[] =>
+    named(samples, `millrace_sink_delivery_seconds_${part}`).filter(
+      ({ labels, value }) => labels.get("result") === "ok" && value > 0,
+    );
+  const sums = new Map(successes("sum").map((sample) => [keyOf(sample), sample.value]));
+  const means = successes("count").map((sample) => (sums.get(keyOf(sample)) ?? 0) / sample.value);
+  return means.length === 0 ? undefined : Math.max(...means);
+}
+
 function diskTrouble(samples: readonly Sample[], channels: readonly ChannelReport[]): string[] {
   const reserved = new Map(
     named(samples, "millrace_file_channel_reserved_bytes").map(({ labels, value }) => [
@@ -159,7 +201,8 @@ function losses(samples: readonly Sample[]): string[] {
   return bytes > 0 ? [...lost, `${bytesText(bytes)} of files were lost unread`] : lost;
 }
 
-function late(channels: readonly ChannelReport[]): string[] {
+/** Channels whose oldest event has waited too long. */
+export function late(channels: readonly ChannelReport[]): string[] {
   return channels
     .filter(({ oldestSeconds = 0 }) => oldestSeconds > lateSeconds)
     .map(({ name }) => `channel ${name} holds events older than ${lateSeconds / 60} minutes`);

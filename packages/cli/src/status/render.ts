@@ -4,24 +4,29 @@ import { countText, durationText } from "./figures.ts";
 const columns = [24, 11, 7, 6, 7, 8, 8] as const;
 const heads = ["agent", "held", "oldest", "full", "full in", "in/s", "out/s"] as const;
 
-/** A line an agent, the worst first, and below it why: within 80 columns but for long reasons. */
-export function renderReports(reports: readonly AgentReport[]): string[] {
+/**
+ * A line an agent, the worst first, and below it why: within 80 columns but for long reasons, which go on
+ * in the next line where `width` is not enough for them.
+ */
+export function renderReports(reports: readonly AgentReport[], width = Infinity): string[] {
   const lines = [`${row(heads)}`];
   for (const report of worstFirst(reports)) {
     const { inPerSecond, outPerSecond } = report;
-    const [first, ...others] = report.channels;
+    const [channel, ...others] = report.channels;
     const rates = [rateText(inPerSecond), rateText(outPerSecond)];
-    lines.push(row([titleOf(report), ...channelCells(first), ...rates]));
-    if (others.length > 0 && first !== undefined) {
+    lines.push(row([titleOf(report), ...channelCells(channel), ...rates]));
+    if (others.length > 0) {
       lines[lines.length - 1] = row([titleOf(report), "", "", "", "", ...rates]);
-      for (const channel of report.channels) {
-        lines.push(row([`  ${channel.name}`, ...channelCells(channel), "", ""]));
+      for (const each of report.channels) {
+        lines.push(row([`  ${plain(each.name)}`, ...channelCells(each), "", ""]));
       }
     }
     const [reason, ...more] = report.why;
     if (reason === undefined && report.severity === "ok") continue;
-    lines.push(`  ${report.severity}${reason === undefined ? "" : `: ${reason}`}`);
-    for (const line of more) lines.push(`    ${line}`);
+    const first = `  ${report.severity}${reason === undefined ? "" : `: ${reason}`}`;
+    for (const line of [first, ...more.map((each) => `    ${each}`)]) {
+      lines.push(...folded(plain(line), width));
+    }
   }
   const mixed = mixedRoles(reports);
   if (mixed.length > 0) lines.push(`different configurations run: ${mixed.join(", ")}`);
@@ -30,7 +35,26 @@ export function renderReports(reports: readonly AgentReport[]): string[] {
 
 function titleOf({ address, agent, role }: AgentReport): string {
   const who = role ?? agent;
-  return who === undefined ? address : `${who} ${address}`;
+  return plain(who === undefined ? address : `${who} ${address}`);
+}
+
+/** What others say is text: no sequence that a terminal obeys. */
+function plain(text: string): string {
+  return text.replace(/\p{Cc}+/gu, " ");
+}
+
+/** Lines of at most `width`, broken at spaces where there are some, the later ones further to the right. */
+function folded(line: string, width: number): string[] {
+  const lines: string[] = [];
+  let rest = line;
+  while (rest.length > width) {
+    const indent = / */.exec(rest)?.[0].length ?? 0;
+    const space = rest.lastIndexOf(" ", width);
+    const end = space > indent ? space : width;
+    lines.push(rest.slice(0, end).trimEnd());
+    rest = `      ${rest.slice(end).trimStart()}`;
+  }
+  return [...lines, rest];
 }
 
 function channelCells(channel: ChannelReport | undefined): string[] {

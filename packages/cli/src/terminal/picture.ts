@@ -13,20 +13,26 @@ export interface Picture {
 }
 
 export function createPicture(output: TextOutput): Picture {
-  let height = 0;
+  let drawn: readonly string[] = [];
+  // A terminal that does not say how wide it is may say 0.
+  const width = (): number => output.columns || 100;
 
+  /** A terminal that has become narrower since has broken lines in two. */
   function erase(): void {
-    if (height > 0) output.write(`\u001B[${height}A\r\u001B[J`);
-    height = 0;
+    const rows = drawn.reduce(
+      (sum, { length }) => sum + Math.max(1, Math.ceil(length / width())),
+      0,
+    );
+    if (rows > 0) output.write(`\u001B[${rows}A\r\u001B[J`);
+    drawn = [];
   }
 
   return {
     erase,
     draw(lines) {
       erase();
-      const width = output.columns ?? 100;
-      output.write(`${lines.map((line) => line.slice(0, width)).join("\n")}\n`);
-      height = lines.length;
+      drawn = lines.map((line) => line.slice(0, width()));
+      output.write(`${drawn.join("\n")}\n`);
     },
   };
 }

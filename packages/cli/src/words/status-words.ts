@@ -18,7 +18,7 @@ export interface StatusWords {
 const text = { type: "string" } as const;
 const known = {
   host: { ...text, short: "H", multiple: true },
-  socket: { ...text, short: "S", default: "/run/millrace/agent.sock" },
+  socket: { ...text, short: "S" },
   port: { ...text, short: "p", default: "41414" },
   json: { type: "boolean", default: false },
   interval: { ...text, short: "i" },
@@ -26,9 +26,12 @@ const known = {
   help: { type: "boolean", short: "h" },
 } as const;
 
+const intervalSeconds = { status: 1, top: 2 } as const;
+
+/** The words, or `"help"`, or what is wrong with them. */
 export function parseStatusWords(
   words: Words,
-  intervalSeconds: number,
+  command: "status" | "top",
 ): StatusWords | "help" | { readonly problem: string } {
   let values;
   let positionals;
@@ -43,11 +46,13 @@ export function parseStatusWords(
     return { problem: (error as Error).message };
   }
   if (values.help === true) return "help";
+  if (command === "top" && values.json) return { problem: "--json is for status" };
+  if (command === "status" && values.count !== undefined) return { problem: "-n is for top" };
   const port = Number(values.port);
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     return { problem: `--port ${values.port} is not a port, 1 to 65535` };
   }
-  const interval = Number(values.interval ?? intervalSeconds);
+  const interval = Number(values.interval ?? intervalSeconds[command]);
   if (!(interval >= 0.1 && interval <= 3600)) {
     return { problem: `--interval ${values.interval} is not a number of seconds, 0.1 to 3600` };
   }
@@ -58,6 +63,12 @@ export function parseStatusWords(
   const addresses = [...(values.host ?? []), ...positionals].flatMap((word) =>
     word.includes("://") ? [word] : word.split(",").filter(Boolean),
   );
-  const { json, socket } = values;
+  if (command === "top" && addresses.length === 0) {
+    return { problem: "give -H <host:port,...>, dns://<name> or consul://<service>" };
+  }
+  if (values.socket !== undefined && addresses.length > 0) {
+    return { problem: "give -S <path> or addresses of agents, one of them" };
+  }
+  const { json, socket = "/run/millrace/agent.sock" } = values;
   return { addresses, socket, port, isJson: json, intervalMs: interval * 1000, count };
 }

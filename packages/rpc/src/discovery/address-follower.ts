@@ -5,6 +5,7 @@ import {
   jitter,
   type Log,
   type Metrics,
+  type MillraceError,
   noMetrics,
   type Random,
   settledBy,
@@ -27,6 +28,7 @@ export interface FollowerOptions {
   readonly cacheFile?: string;
   /** Called after every change of `hosts`. */
   readonly changed: () => void;
+  readonly onFailure?: (address: string, error: MillraceError) => void;
 }
 
 /** Keeps what an address was last found to stand for. */
@@ -132,6 +134,7 @@ class Follower implements AddressFollower {
   /** The first failure in a row is a line, the others are counted. */
   #keep(thrown: unknown): void {
     const error = toMillraceError(thrown);
+    this.#options.onFailure?.(this.#text, error);
     this.#answeredNobody = error.context["answered"] === true;
     this.#failuresInRow = Math.min(this.#failuresInRow + 1, 30);
     if (this.#failuresInRow > 1) return;

@@ -178,6 +178,18 @@ for (const { fault, says } of [
   });
 }
 
+test("each question that brings no hosts is told with its address and why", async (t) => {
+  const server = await dns(t);
+  const address = `dns://c.test:1?server=${server.address}`;
+  const told: string[] = [];
+  const onFailure = (of: string, { message }: Error): void => void told.push(`${of}: ${message}`);
+  const all = opened(t, [address, "10.0.0.1:1"], { onFailure });
+  await within("start", all.list.start(never));
+  await askAgain(all, 1000);
+  const line = `${address}: DNS at ${server.address} names no host for c.test (ENOTFOUND)`;
+  assert.deepEqual(told, [line, line]);
+});
+
 test("a name server that is silent is given up after ten seconds, and asked again", async (t) => {
   const server = await dns(t);
   server.set("c.test", "silence");

@@ -1,4 +1,12 @@
-import type { Clock, FileSystem, Lifecycle, Log, Metrics, Random } from "@millrace/core";
+import type {
+  Clock,
+  FileSystem,
+  Lifecycle,
+  Log,
+  Metrics,
+  MillraceError,
+  Random,
+} from "@millrace/core";
 
 /** Where a peer listens. */
 export interface Host {
@@ -45,4 +53,6 @@ export interface HostListOptions {
   readonly startWaitMs?: number;
   /** 1024 when not given. */
   readonly hostsMax?: number;
+  /** Told of every question that brought no hosts: the address as it was given, and why. */
+  readonly onFailure?: (address: string, error: MillraceError) => void;
 }
