@@ -232,6 +232,9 @@ void test("a monitor finds the pods and Services it is for, and the job is calle
       );
       assert.equal(found.length, 1, "each pod is scraped once");
       assert.equal(found[0]?.["app.kubernetes.io/part-of"], "millrace");
+      // MillraceMixedConfig tells two releases of one namespace apart by it.
+      const { podTargetLabels } = spec as { podTargetLabels?: readonly string[] };
+      assert.deepEqual(podTargetLabels, ["app.kubernetes.io/instance"]);
     }
   }
   const rules = helm.render({ values: "operator" }).text;

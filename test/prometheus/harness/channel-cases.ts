@@ -1,4 +1,4 @@
-import { type RuleCase, series, target } from "./rule-case.ts";
+import { inCluster, type RuleCase, series, target } from "./rule-case.ts";
 
 const discarded = (labels: Record<string, string> = {}): string =>
   series("millrace_events_discarded_total", { reason: "unmatched_route", intended: "false", ...labels }); // prettier-ignore
@@ -45,6 +45,16 @@ const eventsLost: readonly RuleCase[] = [
     title: "fires when a restarted agent loses as many as it had lost before",
     series: { [startedAt]: "-86400x10 320x10", [discarded()]: "3x20" },
     firing: { 5: 0, 6: 1 },
+  },
+  {
+    title:
+      "is silent about old losses in one cluster when a pod of another with its address starts",
+    series: {
+      ...inCluster("a", longAgo),
+      ...inCluster("b", { [startedAt]: "_x11 320x60" }),
+      ...inCluster("a", { [discarded()]: "_x5 3x60", [unreadLost]: "_x5 3x60" }),
+    },
+    firing: { 6: 0, 9: 0 },
   },
   {
     title: "is silent about old losses of an agent that is scraped for the first time",
@@ -185,6 +195,22 @@ const full: readonly RuleCase[] = [
   {
     title: "fires when the bound in events is reached",
     series: { [held()]: "98x40", [flume("ChannelSize")]: "98x40", [flume("ChannelCapacity")]: "100x40" }, // prettier-ignore
+    firing: { 4: 0, 6: 1 },
+  },
+  {
+    title: "fires in one of two clusters whose pods have the same addresses",
+    series: {
+      ...inCluster("a", {
+        [held()]: "98x40",
+        [flume("ChannelSize")]: "98x40",
+        [flume("ChannelCapacity")]: "100x40",
+      }),
+      ...inCluster("b", {
+        [held()]: "9x40",
+        [flume("ChannelSize")]: "9x40",
+        [flume("ChannelCapacity")]: "100x40",
+      }),
+    },
     firing: { 4: 0, 6: 1 },
   },
   {

@@ -27,6 +27,19 @@ export function target(name: string, labels: Readonly<Record<string, string>> = 
   return `${name}{job="${job}",instance="${instance}"}`;
 }
 
+/** The same series as one Prometheus has them that stores those of several clusters. */
+export function inCluster(
+  cluster: string,
+  given: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(given).map(([name, values]) => [
+      name.replace("{", `{cluster="${cluster}",`),
+      values,
+    ]),
+  );
+}
+
 /** Lets promtool judge the cases of one alert. Returns what it found wrong, or an empty text. */
 export async function judgeCases(
   promtool: string,

@@ -1,4 +1,4 @@
-import { type RuleCase, series, target } from "./rule-case.ts";
+import { inCluster, type RuleCase, series, target } from "./rule-case.ts";
 
 const startedAt = target("process_start_time_seconds");
 const longAgo = { [startedAt]: "-86400x400" };
@@ -35,6 +35,14 @@ const noPeer: readonly RuleCase[] = [
     series: { [hostsUp("k")]: "1x4 0x20 1x20" },
     firing: { 3: 0, 5: 1, 14: 0 },
   },
+  {
+    title: "fires for a sink of no group though another cluster has one of its name in a group",
+    series: {
+      ...inCluster("a", { [hostsUp("k")]: "0x40" }),
+      ...inCluster("b", { [hostsUp("k")]: "1x40", [member("k")]: "1x40" }),
+    },
+    firing: { 3: 1 },
+  },
 ];
 
 const errors = series("millrace_file_channel_errors_total", { kind: "sync" });
@@ -51,6 +59,14 @@ const diskTrouble: readonly RuleCase[] = [
     title: "fires on an error before the first scrape",
     series: { [startedAt]: "_x11 320x40", [errors]: "_x11 1x40" },
     firing: { 7: 1, 12: 0 },
+  },
+  {
+    title: "is silent about an old error when a pod of another cluster with its address starts",
+    series: {
+      ...inCluster("a", { ...longAgo, [errors]: "_x5 1x40" }),
+      ...inCluster("b", { [startedAt]: "_x11 320x40" }),
+    },
+    firing: { 7: 0 },
   },
   {
     title: "is silent when a restart sets the counter back",
@@ -154,6 +170,35 @@ const agentGone: readonly RuleCase[] = [
     firing: { 4: 0, 6: 3, 25: 3 },
   },
   {
+    title:
+      "fires for the pods of one cluster while another's roll out, and kube-state-metrics is there twice",
+    series: {
+      ...inCluster("a", {
+        [kube("daemonset_status_number_unavailable", daemonSet)]: "1x60",
+        [kube("daemonset_status_updated_number_scheduled", daemonSet)]: "9x60",
+        [kube("statefulset_replicas", statefulSet)]: "3x60",
+        [kube("statefulset_status_replicas_ready", statefulSet)]: "2x60",
+        [kube("statefulset_status_replicas_updated", statefulSet)]: "3x60",
+        [kube("deployment_status_replicas_unavailable", deployment)]: "1x60",
+        [kube("deployment_status_replicas_updated", deployment)]: "3x60",
+        [up({ job: "pods" })]: "1x20 0x60",
+      }),
+      ...inCluster("b", {
+        [kube("daemonset_status_number_unavailable", daemonSet)]: "1x60",
+        [kube("daemonset_status_updated_number_scheduled", daemonSet)]: "0+1x60",
+        [kube("statefulset_replicas", statefulSet)]: "3x60",
+        [kube("statefulset_status_replicas_ready", statefulSet)]: "2x60",
+        [kube("statefulset_status_replicas_updated", statefulSet)]: "0+1x60",
+        [kube("deployment_status_replicas_unavailable", deployment)]: "1x60",
+        [kube("deployment_status_replicas_updated", deployment)]: "0+1x60",
+        [series("millrace_config_generation", { job: "pods" })]: "7x60",
+      }),
+      [kube("statefulset_replicas", `instance="k2",${statefulSet}`)]: "3x60",
+      [kube("statefulset_status_replicas_ready", `instance="k2",${statefulSet}`)]: "3x60",
+    },
+    firing: { 4: 0, 6: 3, 25: 3 },
+  },
+  {
     title: "is silent while a rollout makes progress",
     series: {
       [kube("daemonset_status_number_unavailable", daemonSet)]: "1x60",
@@ -205,6 +250,18 @@ const hopImbalance: readonly RuleCase[] = [
     title: "is silent about a few events",
     series: { ...collectorLongAgo, [delivered()]: "0+1x300", [accepted]: "0+0x300" },
     firing: { 120: 0 },
+  },
+  {
+    title: "fires though a pod of another cluster with a collector's address has just started",
+    series: {
+      ...inCluster("a", {
+        ...collectorLongAgo,
+        [delivered()]: "0+1000x300",
+        [accepted]: "0+900x300",
+      }),
+      ...inCluster("b", { [collectorStartedAt]: "6000x300" }),
+    },
+    firing: { 120: 1 },
   },
   {
     title: "is silent for an hour after a collector's start, which takes counts with it",

@@ -93,6 +93,14 @@ export const ticketCases: Readonly<Record<string, readonly RuleCase[]>> = {
       firing: { 10: 0, 14: 0, 20: 0 },
     },
     {
+      title: "is silent about two releases in one namespace, which have files of their own",
+      series: {
+        [generation({ app_kubernetes_io_instance: "blue" })]: "1x60",
+        [generation({ app_kubernetes_io_instance: "green", instance: "n1:2" })]: "2x60",
+      },
+      firing: { 20: 0 },
+    },
+    {
       title: "is silent about edges and collectors, which have files of their own",
       series: {
         [generation()]: "1x60",
