@@ -64,6 +64,6 @@ test("what an agent says cannot command the terminal", () => {
   const text = renderReports([
     { ...edge, role: `edge${escape}`, channels: [evil, evil], why: [`reason${escape}`] },
   ]).join("\n");
-   
+
   assert.doesNotMatch(text, /[\u0000-\u0009\u000B-\u001F\u007F-\u009F]/);
 });
