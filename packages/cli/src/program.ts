@@ -42,7 +42,13 @@ const consoleOutput: Output = {
 
 /** Runs the command of the command line; the process ends with its exit code. */
 export async function runProgram(program: ProgramName, args: readonly string[]): Promise<void> {
-  process.exitCode = await runCommand(program, args, consoleOutput);
+  // Timers of ours do not keep a process alive, and a command that waits for its next attempt may have nothing else.
+  const alive = setInterval(() => {}, 1 << 30);
+  try {
+    process.exitCode = await runCommand(program, args, consoleOutput);
+  } finally {
+    clearInterval(alive);
+  }
 }
 
 /** Resolves with the exit code when the command is over: for an agent, when it has stopped. */

@@ -4,6 +4,7 @@ import { createAvroServer } from "@millrace/rpc";
 import {
   channelContext,
   createFakeClock,
+  freePort,
   programCommand,
   startChild,
   tempDirectory,
@@ -256,4 +257,28 @@ test("the real command verifies, and ends with its exit code", async (context) =
   const dumped = startChild(context, { command: [...command, "dump", directory] });
   assert.deepEqual(await dumped.exited(), { code: 0, signal: null }, dumped.output());
   assert.match(dumped.output(), /"body":"event 20"\}\n(.*\n)*10 events/);
+});
+
+test("the real command's drain waits for a receiver that is not there yet", async (context) => {
+  const directory = await writtenChannel(context);
+  const port = await freePort();
+  const words = ["file-channel", "drain", directory, "--to", `avro://127.0.0.1:${port}`];
+  const drain = startChild(context, { command: [...programCommand("cli/main"), ...words] });
+  // Nothing but its own timer is left between two attempts.
+  await drain.says(/trying again in 0\.5 s[^]*trying again in 1 s/);
+  let received = 0;
+  const server = createAvroServer({
+    host: "127.0.0.1",
+    port,
+    clock: systemRuntime.clock,
+    log: silentLog,
+    handler: (batch) => {
+      received += batch.length;
+      return Promise.resolve("OK");
+    },
+  });
+  await server.start(never);
+  context.after(() => server.stop(never));
+  assert.deepEqual(await drain.exited(60_000), { code: 0, signal: null }, drain.output());
+  assert.equal(received, 20);
 });
