@@ -8,10 +8,13 @@ import type { CertificatePlace } from "./renew.ts";
  * an agent that all others trust: it belongs on no machine that runs one.
  */
 export function createDirectoryPlace(directory: string, files: FileSystem): CertificatePlace {
-  const read = async (name: string): Promise<CertificateAndKey | undefined> => {
+  const read = async (name: string): Promise<Partial<CertificateAndKey>> => {
     const certificate = await readText(files, join(directory, `${name}.crt`));
     const key = await readText(files, join(directory, `${name}.key`));
-    return certificate === undefined || key === undefined ? undefined : { certificate, key };
+    return {
+      ...(certificate === undefined ? {} : { certificate }),
+      ...(key === undefined ? {} : { key }),
+    };
   };
   const write = async (name: string, { certificate, key }: CertificateAndKey): Promise<void> => {
     await replaceFile(files, join(directory, `${name}.key`), Buffer.from(key));
@@ -22,11 +25,16 @@ export function createDirectoryPlace(directory: string, files: FileSystem): Cert
     async read() {
       const authority = await read("ca");
       const certificate = await read("tls");
-      if (authority === undefined && certificate !== undefined) return "foreign";
-      return {
-        ...(authority === undefined ? {} : { authority }),
-        ...(certificate === undefined ? {} : { certificate }),
-      };
+      const own = isPair(certificate) ? { certificate } : {};
+      // What an authority of ours issued in part is issued again.
+      if (isPair(authority)) return { authority, ...own };
+      if (isPair(certificate)) return "foreign";
+      const there = [...namesOf("ca", authority), ...namesOf("tls", certificate)];
+      if (there.length === 0) return {};
+      throw new Error(
+        `${directory} has ${there.join(", ")} and not the rest, and nothing of it is overwritten: ` +
+          "bring back what is missing, or move it away",
+      );
     },
     async writeAuthority(authority) {
       await files.makeDirectory(directory);
@@ -35,6 +43,17 @@ export function createDirectoryPlace(directory: string, files: FileSystem): Cert
     },
     writeCertificate: (certificate) => write("tls", certificate),
   };
+}
+
+function isPair(files: Partial<CertificateAndKey>): files is CertificateAndKey {
+  return files.certificate !== undefined && files.key !== undefined;
+}
+
+function namesOf(name: string, { certificate, key }: Partial<CertificateAndKey>): string[] {
+  return [
+    ...(certificate === undefined ? [] : [`${name}.crt`]),
+    ...(key === undefined ? [] : [`${name}.key`]),
+  ];
 }
 
 async function readText(files: FileSystem, path: string): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:https";
 import { type AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -105,6 +105,93 @@ void test("a certificate of somebody else's authority stays as it is", async (co
   const place = createDirectoryPlace(directory, systemRuntime.files);
   assert.match(await renewCertificates(place, wanted), /not ours, and stays/);
   assert.deepEqual((await readdir(directory)).sort(), ["tls.crt", "tls.key"]);
+});
+
+void test("a key that was written without its certificate is renewed with it: a crash between the two", async (context) => {
+  const directory = await tempDirectory(context);
+  const place = createDirectoryPlace(directory, systemRuntime.files);
+  await renewCertificates(place, wanted);
+  await writeFile(join(directory, "tls.key"), createAuthority("other", wanted).key);
+  assert.match(
+    await renewCertificates(place, wanted),
+    /a new certificate, as the old one's key is/,
+  );
+  assert.match(await renewCertificates(place, wanted), /and stays/);
+  await rm(join(directory, "tls.crt"));
+  assert.match(await renewCertificates(place, wanted), /: a certificate, for 30 days/);
+});
+
+for (const names of [["ca.crt"], ["ca.key"], ["tls.crt"], ["tls.key"], ["ca.crt", "tls.key"]]) {
+  void test(`a directory with ${names.join(" and ")} alone is somebody's, and nothing in it is overwritten`, async (context) => {
+    const directory = await tempDirectory(context);
+    for (const name of names) await writeFile(join(directory, name), "mine");
+    const { code, err } = await run("--name", "c", "--out", directory);
+    assert.equal(code, 3, err);
+    assert.match(err, new RegExp(`has ${names.join(", ")} and not the rest`));
+    assert.deepEqual((await readdir(directory)).sort(), names);
+    for (const name of names) assert.equal(await readFile(join(directory, name), "utf8"), "mine");
+  });
+}
+
+void test("an authority that cannot sign as ours do is refused before anything is written", async (context) => {
+  const other = createTestAuthority();
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  const rsa = privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+  const ours = createAuthority("a", wanted);
+  for (const [certificate, key, says] of [
+    [other.certificatePem, rsa, /cannot sign/],
+    [ours.certificate, createAuthority("b", wanted).key, /cannot sign/],
+    ["garbage", ours.key, /cannot be read/],
+    [ours.certificate, "garbage", /cannot be read/],
+  ] as const) {
+    const directory = await tempDirectory(context);
+    await writeFile(join(directory, "ca.crt"), certificate);
+    await writeFile(join(directory, "ca.key"), key);
+    const { code, err } = await run("--name", "c", "--out", directory);
+    assert.equal(code, 3, err);
+    assert.match(err, says);
+    assert.deepEqual((await readdir(directory)).sort(), ["ca.crt", "ca.key"]);
+  }
+});
+
+void test("no certificate outlives its authority, and one that has ended is said", async (context) => {
+  const place = createDirectoryPlace(await tempDirectory(context), systemRuntime.files);
+  await renewCertificates(place, wanted);
+  const authorityDays = 3650;
+  const late = { ...wanted, nowMs: nowMs + (authorityDays - 15) * dayMs };
+  assert.match(
+    await renewCertificates(place, late),
+    /a new certificate.*; its authority ends on 20/,
+  );
+  const kept = await place.read();
+  assert.ok(kept !== "foreign" && kept.authority !== undefined && kept.certificate !== undefined);
+  const ends = [kept.authority, kept.certificate].map(({ certificate }) =>
+    Date.parse(new X509Certificate(certificate).validTo),
+  );
+  assert.equal(ends[0], ends[1]);
+  const over = { ...wanted, nowMs: nowMs + (authorityDays + 1) * dayMs };
+  await assert.rejects(
+    renewCertificates(place, over),
+    /its authority has ended on 20.*make another/,
+  );
+});
+
+void test("a certificate has the extensions that verifiers ask for, and a serial number of its own", () => {
+  const authority = createAuthority("Some authority", wanted);
+  const names = ["*.pool.logging.svc", "collector-headless", "10.1.2.3"];
+  const leaves = [1, 2].map(() => issueCertificate(authority, names, wanted).certificate);
+  const [first, second] = leaves.map((certificate) => new X509Certificate(certificate));
+  assert.ok(first !== undefined && second !== undefined);
+  assert.equal(
+    first.subjectAltName,
+    "DNS:*.pool.logging.svc, DNS:collector-headless, IP Address:10.1.2.3",
+  );
+  assert.equal(first.checkHost("collector-0.pool.logging.svc"), "*.pool.logging.svc");
+  assert.deepEqual(first.keyUsage, ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]);
+  assert.match(first.serialNumber, /^[4-7][0-9A-F]{31}$/);
+  assert.notEqual(first.serialNumber, second.serialNumber);
+  assert.equal(Date.parse(first.validTo), Math.floor((nowMs + 30 * dayMs) / 1000) * 1000);
+  assert.ok(Date.parse(first.validFrom) < nowMs);
 });
 
 void test("an authority is one, and what it issues is none", () => {
