@@ -273,13 +273,13 @@ export const errorTable = {
   },
   PORT_IN_USE: {
     answer: "fatal",
-    says: "The address to listen on is taken.",
-    todo: "Stop the other process, or choose another port.",
+    says: "The port or the Unix socket to listen on is taken: something answers there.",
+    todo: "Stop the other process, or choose another port, or another path for the socket.",
   },
   LISTEN_FAILED: {
     answer: "fatal",
-    says: "The address to listen on cannot be used.",
-    todo: "Check bind and port.",
+    says: "The port or the Unix socket to listen on cannot be used.",
+    todo: "Correct what the message names: bind and port, or the socket's path, whose directory must be there and be the agent's to write.",
   },
   TLS_STORE_INVALID: {
     answer: "fatal",
