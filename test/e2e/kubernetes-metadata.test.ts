@@ -86,20 +86,22 @@ void test("an agent's events have their pod's metadata, through an API server th
 
   server.put({ ...web, annotations: { "millrace.io/channel": "audit" } });
   let round = 0;
-  await waitFor("the annotation", async () => {
+  const annotated = async (): Promise<boolean> => {
     await edge.write("web", `round ${++round}`);
     return /channel=audit/.test(await edge.headersOf(`round ${round}`));
-  });
+  };
+  await waitFor("the annotation", annotated, 30_000);
 
   // The pod of the other container excludes itself; its lines are counted and gone.
   server.put({ name: "db-0", uid: "u-db", node: "n1", annotations: { "millrace.io/exclude": "true" } }); // prettier-ignore
   await waitFor(
     "the second pod",
     async () => (await edge.counter("millrace_kubernetes_pods")) === 2,
+    30_000,
   );
   await edge.write("db", "a secret\nanother");
   const excluded = () => edge.counter("millrace_events_discarded_total", `reason="excluded"`);
-  await waitFor("two discards", async () => (await excluded()) === 2);
+  await waitFor("two discards", async () => (await excluded()) === 2, 30_000);
 
   await server.stop();
   await waitFor("the agent to say so", () => /pods of node n1 .* are not followed: KUBERNETES_UNAVAILABLE/.test(agent.output()), 30_000); // prettier-ignore
@@ -149,7 +151,7 @@ edge.sources.logs.interceptors.meta.apiServer = ${server.url}
 edge.sources.logs.interceptors.meta.tokenFile = ${tokenFile}
 edge.sources.logs.interceptors.meta.caFile = ${caFile}
 edge.sources.logs.interceptors.meta.labels = app.kubernetes.io/name
-edge.sources.logs.interceptors.meta.waitMs = 1000
+edge.sources.logs.interceptors.meta.waitMs = 8000
 edge.channels.c.type = memory
 edge.channels.c.capacity = 1000
 edge.sinks.out.type = file_roll

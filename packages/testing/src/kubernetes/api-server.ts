@@ -2,7 +2,7 @@ import type { Random } from "@millrace/core";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import { freePort } from "../processes/free-port.ts";
 import type { TestAuthority } from "../tls/test-authority.ts";
 import { type PodFields, podObject } from "./pod-object.ts";
 import { PodStore } from "./pod-store.ts";
@@ -96,7 +96,7 @@ export async function createKubernetesApiServer(
   const watches = new Set<Watch>();
   const pages = new Map<string, Page>();
   let server: Server | undefined;
-  let port = 0;
+  const port = await freePort();
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? "/", "https://kubernetes");
@@ -300,7 +300,6 @@ export async function createKubernetesApiServer(
       made.on("tlsClientError", () => {});
       made.listen(port, "127.0.0.1");
       await once(made, "listening");
-      port = (made.address() as AddressInfo).port;
       server = made;
     },
   };

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { freePort } from "../processes/free-port.ts";
 
 /** What the agent does with every request from now on. */
 export type ConsulFault = "none" | "hang" | "error" | "forbidden" | "cut";
@@ -58,7 +58,7 @@ export async function createConsulAgent(): Promise<ConsulAgent> {
   const healths = new Map<string, string>();
   const waiting = new Set<() => void>();
   let server: Server | undefined;
-  let port = 0;
+  const port = await freePort();
 
   function changed(): void {
     agent.index++;
@@ -180,7 +180,6 @@ export async function createConsulAgent(): Promise<ConsulAgent> {
       });
       made.listen(port, "127.0.0.1");
       await once(made, "listening");
-      port = (made.address() as AddressInfo).port;
       server = made;
     },
   };
