@@ -42,7 +42,10 @@ test("the image has a build stage and a stage that takes only the assembled root
 
 test("the image's base is a long-term Node on a named Debian, pinned by its tag", () => {
   const base = wordsOf("ARG").find((words) => words.startsWith("NODE_IMAGE="));
-  assert.match(base ?? "", /^NODE_IMAGE=node:(24|26)-[a-z]+-slim(@sha256:[0-9a-f]{64})?$/);
+  assert.match(
+    base ?? "",
+    /^NODE_IMAGE=docker\.io\/library\/node:(24|26)-[a-z]+-slim(@sha256:[0-9a-f]{64})?$/,
+  );
 });
 
 test("the image starts without a shell, as a user by number who is not root", () => {
@@ -81,6 +84,7 @@ test("the image says what it is in the labels of the OCI", () => {
   for (const name of [...names, "base.name"]) {
     assert.match(labels, new RegExp(`org\\.opencontainers\\.image\\.${name}="`));
   }
+  assert.match(labels, /base\.name="\$\{NODE_IMAGE\}"/, "a mirror's image has the mirror's name");
   const { version } = JSON.parse(readFileSync(join(projectRoot, "package.json"), "utf8")) as {
     version: string;
   };
