@@ -120,7 +120,8 @@ async function main(): Promise<void> {
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= stopAll(running));
   const asked = new Promise<void>((done) => {
-    for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => done());
+    // Those it started do not hear that the terminal is closed: they would run on.
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => done());
   });
   const started = async (): Promise<void> => {
     for (const { plan, program } of runnable.sort((a, b) => rank(a) - rank(b))) {

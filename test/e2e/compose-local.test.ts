@@ -80,6 +80,14 @@ test("compose:local runs the topology of docker-compose.yml, loses nothing to a 
   }
 });
 
+test("compose:local leaves nothing running when its terminal is closed", async (t) => {
+  const run = await startCompose(t, ["consul", "prometheus", "collector-2", "edge"]);
+  const { pid = Number.NaN } = run.services().get("collector-1") ?? {};
+  assert.ok(process.kill(pid, 0));
+  assert.match(await run.stop("SIGHUP"), /stopping\nstopped\n$/);
+  assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
+});
+
 async function isReady(
   services: ReadonlyMap<string, { readonly url: string }>,
   name: string,

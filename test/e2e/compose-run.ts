@@ -11,8 +11,8 @@ export interface ComposeRun {
   readonly state: string;
   /** Of what has said that it is ready: by its name. */
   services(): ReadonlyMap<string, { readonly url: string; readonly pid: number }>;
-  /** As Ctrl-C does; resolves with what it said, once all are gone. */
-  stop(): Promise<string>;
+  /** As Ctrl-C does, or another signal; resolves with what it said, once all are gone. */
+  stop(signal?: NodeJS.Signals): Promise<string>;
 }
 
 const readyMs = 120_000;
@@ -53,8 +53,8 @@ export async function startCompose(
         [...lines].map(([, name = "", url = "", pid]) => [name, { url, pid: Number(pid) }]),
       );
     },
-    async stop() {
-      child.signal("SIGINT");
+    async stop(signal = "SIGINT") {
+      child.signal(signal);
       const { code } = await child.exited(90_000);
       if (code !== 0) throw new Error(`compose:local ended with ${code}:\n${child.output()}`);
       return child.output();
