@@ -1,7 +1,7 @@
 import { tempDirectory, within } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -110,4 +110,16 @@ test("whether a directory is held can be seen without taking part", async (conte
   await lock?.release();
   assert.equal(await socketLocks.isHeld?.(directory), false);
   assert.equal(await socketLocks.holder?.(directory), undefined);
+});
+
+test("an attempt that fails leaves nothing that keeps the next one out", async (context) => {
+  const directory = await tempDirectory(context);
+  const odd = join(directory, "in_use.0123456789abcdef.sock");
+  await mkdir(odd);
+  await assert.rejects(socketLocks.acquire(directory), { syscall: "unlink" });
+  assert.deepEqual(await readdir(directory), ["in_use.0123456789abcdef.sock"]);
+  await rm(odd, { recursive: true });
+  const lock = await socketLocks.acquire(directory);
+  assert.ok(lock !== undefined);
+  await lock.release();
 });

@@ -106,7 +106,24 @@ async function contend(root: string): Promise<Server | "held" | "again"> {
     socket.end(answer);
   });
   server.unref();
+  const close = (): Promise<void> => new Promise((resolve) => server.close(() => resolve()));
   await listen(server, `${root}/${own}`);
+  try {
+    const outcome = await askOthers(root, own);
+    if (outcome === "taken") {
+      answer = `${heldBy}process ${process.pid} on ${hostname()}`;
+      if (await exists(`${root}/${own}`)) return server;
+    }
+    await close();
+    return outcome === "held" ? "held" : "again";
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What those say who have another name in the directory; names that are stale are removed. */
+async function askOthers(root: string, own: string): Promise<"taken" | "held" | "again"> {
   let outcome: "taken" | "held" | "again" = "taken";
   for (const name of await readdir(root)) {
     if (!namePattern.test(name) || name === own) continue;
@@ -115,12 +132,6 @@ async function contend(root: string): Promise<Server | "held" | "again"> {
     else if (heard === "trying" && outcome === "taken") outcome = "again";
     else if (heard === "refused") await remove(`${root}/${name}`);
   }
-  if (outcome === "taken") {
-    answer = `${heldBy}process ${process.pid} on ${hostname()}`;
-    if (await exists(`${root}/${own}`)) return server;
-    outcome = "again";
-  }
-  await new Promise<void>((resolve) => server.close(() => resolve()));
   return outcome;
 }
 
