@@ -334,6 +334,20 @@ void test("an interceptor may say what its events are counted as, from 0 at the 
   assert.deepEqual(await held(a), [5, 6]);
 });
 
+void test("one reason, meant by one interceptor and not by another, is two counters", async () => {
+  const { channel, processor, metrics } = given();
+  const a = await channel("a");
+  const drop = (intended: boolean) => {
+    const discards = { reason: "odd", intended };
+    return Object.assign((batch: EventBatch) => batch.slice(intended ? 1 : 2), { discards });
+  };
+  await processor(replicating([a]), [drop(true), drop(false)]).processEventBatch(
+    numberedBatch(1, 6),
+  );
+  assert.equal(metrics.value(discarded, { reason: "odd", intended: "true" }), 1);
+  assert.equal(metrics.value(discarded, { reason: "odd", intended: "false" }), 2);
+});
+
 void test("a batch that interceptors empty is a success, and no selector is asked", async () => {
   const { processor, metrics } = given();
   const selector: ChannelSelector = () => assert.fail("not asked");

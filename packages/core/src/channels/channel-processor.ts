@@ -96,7 +96,7 @@ function declareDiscards(metrics: Metrics) {
   };
 }
 
-/** The counter for what an interceptor leaves out; those that give one reason share it. */
+/** The counter for what an interceptor leaves out; those that give the same reason share it. */
 function declareLeftOut(
   metrics: Metrics,
   interceptors: readonly Interceptor[],
@@ -107,8 +107,9 @@ function declareLeftOut(
   for (const interceptor of interceptors) {
     if (typeof interceptor !== "function" || interceptor.discards === undefined) continue;
     const { reason, intended } = interceptor.discards;
-    const counter = byReason.get(reason) ?? declareDiscard(metrics, reason, intended);
-    byReason.set(reason, counter);
+    const key = `${reason} ${intended}`;
+    const counter = byReason.get(key) ?? declareDiscard(metrics, reason, intended);
+    byReason.set(key, counter);
     counters.set(interceptor, counter);
   }
   return (interceptor) => counters.get(interceptor) ?? unnamed;
