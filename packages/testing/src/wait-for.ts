@@ -1,8 +1,11 @@
-/** Waits until the condition holds; fails with `what` and the last value at the deadline. */
+/** A condition holds in milliseconds; a machine with other work may take its time. */
+const deadlineMsDefault = 30_000;
+
+/** Waits until the condition holds; fails with `what` at the deadline. */
 export async function waitFor(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  deadlineMs = 10_000,
+  deadlineMs = deadlineMsDefault,
 ): Promise<void> {
   const deadline = performance.now() + deadlineMs;
   while (!(await condition())) {
@@ -15,7 +18,7 @@ export async function waitFor(
 export async function within<T>(
   what: string,
   promise: Promise<T>,
-  deadlineMs = 10_000,
+  deadlineMs = deadlineMsDefault,
 ): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
