@@ -462,3 +462,27 @@ void test("the monitoring port answers while the agent starts, runs and drains, 
   await stopped;
   await assert.rejects(get("/healthz"));
 });
+
+void test("the event loop's lag is measured while the monitoring port is served, and then no more", async (context) => {
+  const clock = createFakeClock();
+  const monitoring = { type: "prometheus", host: "127.0.0.1", port: 0 } as const;
+  const runtime = { ...systemRuntime, clock };
+  const measured = await makeAgent(context, fakeExample, { runtime, monitoring });
+  const lag = () => measured.agent.metrics.families.get("millrace_event_loop_lag_seconds")?.samples;
+  assert.deepEqual(
+    lag()?.map(({ labels, read }) => [labels["quantile"], read()]),
+    [
+      ["0.5", 0],
+      ["0.99", 0],
+    ],
+  );
+  await measured.agent.start();
+  const timers = clock.timerCount;
+  await clock.advance(1000);
+  assert.equal(clock.timerCount, timers);
+  await measured.agent.stop(over);
+  assert.equal(clock.timerCount, 0);
+  const unmonitored = await makeAgent(context, fakeExample, { runtime });
+  await unmonitored.agent.start();
+  assert.equal(clock.timerCount, timers - 1);
+});
