@@ -15,6 +15,7 @@ import {
   freePort,
   type NumberedWriter,
   type Oracle,
+  placeFile,
   tempDirectory,
 } from "@millrace/testing";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -86,7 +87,7 @@ export async function createCollectors(
 
   const configOf = (number: number): string => join(folder, `collector-${number}.conf`);
   const configure = (number: number, sink: "works" | "stuck"): Promise<void> =>
-    writeFile(
+    placeFile(
       configOf(number),
       `
 collector.sources = in
