@@ -43,10 +43,14 @@ export async function readAgent(
     const late = AbortSignal.timeout(timeoutMs);
     const signal = giveUp === undefined ? late : AbortSignal.any([late, giveUp]);
     const metrics = await get(`http://${address}/metrics/prometheus`, signal, bodyBytesMax);
+    if (metrics.status !== 200) {
+      const hint =
+        metrics.status >= 500 ? "see the log of what runs there" : "is that an agent's port?";
+      throw new Error(`/metrics/prometheus answers ${metrics.status}: ${hint}`);
+    }
     const samples = parseSamples(metrics.body);
-    if (metrics.status !== 200 || !samples.some(({ name }) => name.startsWith("millrace_"))) {
-      const what = `/metrics/prometheus answers ${metrics.status}`;
-      throw new Error(`no Millrace agent's monitoring port: ${what}, not an agent's metrics`);
+    if (!samples.some(({ name }) => name.startsWith("millrace_"))) {
+      throw new Error("what answers there is no Millrace agent: it has no metrics of one");
     }
     const ready = await get(`http://${address}/readyz`, signal, readyBytesMax);
     const notReady = ready.status === 200 ? undefined : reasonIn(ready.status, ready.body);

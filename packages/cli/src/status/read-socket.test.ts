@@ -83,7 +83,6 @@ for (const { name, answer, timeoutMs, why } of [
     why: /GET \/status answers 404/,
   },
 ] satisfies { name: string; answer: RequestListener; timeoutMs?: number; why: RegExp }[]) {
-  // prettier-ignore
   test(`of what ${name} it is said that it is no agent's socket`, async (t) => {
     const read = readSocket(await listen(t, answer), timeoutMs);
     await assert.rejects(within("an answer", read, 30_000), { message: why });
