@@ -23,6 +23,7 @@ interface Service {
   readonly healthcheck?: { readonly test: readonly string[] };
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];
+  readonly logging?: { readonly options: Readonly<Record<string, string>> };
   readonly stop_grace_period?: string;
   readonly command?: readonly string[];
 }
@@ -70,6 +71,24 @@ for (const [name, service] of services) {
     }
   });
 }
+
+test("what docker-compose.yml runs fills no disk: channels, files, logs and series have an end", () => {
+  const bounds = {
+    "deploy/compose/edge.conf": ["channels.disk.byteCapacity"],
+    "deploy/compose/collector.conf": [
+      "channels.disk.byteCapacity",
+      "sinks.out.sink.retentionBytes",
+    ],
+  };
+  for (const [path, names] of Object.entries(bounds)) {
+    for (const name of names) assert.match(read(path), new RegExp(`^\\w+\\.${name} = \\d+$`, "m"));
+  }
+  for (const [name, { logging }] of services) {
+    assert.ok(logging?.options["max-size"] !== undefined, `${name} logs without end`);
+  }
+  const prometheus = compose.services["prometheus"]?.command?.join("\n");
+  assert.match(prometheus ?? "", /^--storage\.tsdb\.retention\.size=\d/m);
+});
 
 for (const name of agents) {
   test(`${name} of docker-compose.yml has longer to stop than it may take to drain`, () => {
