@@ -6,14 +6,17 @@ export interface PodCacheLimits {
   readonly deletedKeepMs: number;
   /** How many deleted ones at most; the oldest go first. */
   readonly deletedMax: number;
-  /** How many in all; a node of Kubernetes' own limits has 110. What is beyond is not kept. */
+  /**
+   * How many in all. A node runs 110 unless kubelet is told otherwise, but a cluster keeps 12,500
+   * finished ones. What is beyond is not kept.
+   */
   readonly podsMax: number;
 }
 
 export const podCacheLimits: PodCacheLimits = {
   deletedKeepMs: 600_000,
   deletedMax: 1000,
-  podsMax: 10_000,
+  podsMax: 20_000,
 };
 
 interface Deleted {
