@@ -1,6 +1,7 @@
 import { type CounterGroup, type Log, MillraceError, systemErrorCode } from "@millrace/core";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { boundConnections } from "./bound-connections.ts";
 import { flumeJson } from "./flume-json.ts";
 import type { MetricsRegistry } from "./metrics-registry.ts";
 import type { MonitoringSettings } from "./monitoring-settings.ts";
@@ -115,7 +116,7 @@ export function createMonitoringServer(
   return {
     async start() {
       server = createServer({ requestTimeout: requestMsMax }, respond);
-      server.maxConnections = connectionsMax;
+      boundConnections(server, connectionsMax);
       await listen(server, settings);
       return (server.address() as AddressInfo).port;
     },
