@@ -82,6 +82,21 @@ test("check and --dryrun print what each path guarantees, and touch nothing", as
   assert.deepEqual(await readdir(directory), before);
 });
 
+test("check says of the command line's own words what an agent would say of them", async (context) => {
+  const directory = await tempDirectory(context);
+  const file = join(directory, "flume.conf");
+  await writeFile(file, config);
+  for (const line of ["check", "agent --dryrun"]) {
+    const monitoring = "-Dflume.monitoring.type=prometheus -Dflume.monitoring.port=x";
+    const wrong = await run(`${line} -n a1 -f ${file} -Dsize=7 ${monitoring}`);
+    assert.equal(wrong.code, exitCode.configuration, "the agent would not start");
+    assert.match(wrong.err, /^error: flume\.monitoring\.port=x is not a port/);
+    const noted = await run(`${line} -n a1 -f ${file} -Dsize=7 -Xmx1g`);
+    assert.equal(noted.code, exitCode.ok);
+    assert.match(noted.err, /^note: -Xmx1g has no effect/);
+  }
+});
+
 test("check says what is wrong at its line, and ends with 2, for a warning too", async (context) => {
   const directory = await tempDirectory(context);
   const file = join(directory, "flume.conf");

@@ -41,7 +41,7 @@ export const agentCommand: Command = async (words, program, output) => {
   const { files, clock } = systemRuntime;
   const gathered = await gatherDefines(words, asked.confDirectory, process.env, files);
   const { defines } = gathered;
-  if (asked.dryrun) return checkConfiguration(asked, defines, output);
+  if (asked.dryrun) return checkConfiguration(asked, gathered, output);
   outliveHangUps();
   fitGarbageCollector();
 

@@ -1,10 +1,16 @@
-import { describePaths, formatPath, formatProblem, loadConfiguration } from "@millrace/agent";
+import {
+  describePaths,
+  formatPath,
+  formatProblem,
+  loadConfiguration,
+  readMonitoringSettings,
+} from "@millrace/agent";
 import { systemRuntime } from "@millrace/core";
 import { exitCode, type ExitCode } from "../exit-code.ts";
 import { help } from "../help.ts";
 import type { Command, Output } from "../program.ts";
 import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
-import { gatherDefines } from "../words/gather-defines.ts";
+import { type GatheredDefines, gatherDefines } from "../words/gather-defines.ts";
 import { inventory, parseInventoryWords } from "./inventory.ts";
 import { loadRegistry } from "./load-registry.ts";
 
@@ -25,10 +31,9 @@ export const checkCommand: Command = async (words, program, output) => {
     output.err(`${program} check: ${asked.problem}\n\n${help(program)}`);
     return exitCode.usage;
   }
-  const { confDirectory } = asked;
   const { files } = systemRuntime;
-  const { defines } = await gatherDefines(words, confDirectory, process.env, files);
-  return checkConfiguration(asked, defines, output);
+  const gathered = await gatherDefines(words, asked.confDirectory, process.env, files);
+  return checkConfiguration(asked, gathered, output);
 };
 
 /**
@@ -36,19 +41,22 @@ export const checkCommand: Command = async (words, program, output) => {
  * agent could run. A warning fails the check too: it is most often a slip of the pen.
  */
 export async function checkConfiguration(
-  { agent, files, pluginFolders }: AgentWords,
-  defines: ReadonlyMap<string, string>,
+  { agent, files, notes, pluginFolders }: AgentWords,
+  { defines, notes: definesNotes }: GatheredDefines,
   { out, err }: Output,
 ): Promise<ExitCode> {
+  for (const note of [...notes, ...definesNotes]) err(`note: ${note}`);
+  const { problem: monitoringProblem } = readMonitoringSettings(defines);
+  if (monitoringProblem !== undefined) err(`error: ${monitoringProblem}`);
   const registry = await loadRegistry();
   const loaded = await loadConfiguration({
     ...{ files, agent, registry, defines, pluginFolders },
     mode: "strict",
   });
   for (const problem of loaded.problems) err(`${problem.severity}: ${formatProblem(problem)}`);
-  if (loaded.startable) {
+  if (loaded.startable && monitoringProblem === undefined) {
     for (const path of describePaths(loaded.configuration)) out(formatPath(path));
   }
   const failed = loaded.problems.some(({ severity }) => severity !== "note");
-  return failed ? exitCode.configuration : exitCode.ok;
+  return failed || monitoringProblem !== undefined ? exitCode.configuration : exitCode.ok;
 }

@@ -17,6 +17,12 @@ const fromEnvironment = [
   ["flume.ssl.exclude.cipherSuites", "FLUME_SSL_EXCLUDE_CIPHERSUITES"],
 ] as const;
 
+export interface GatheredDefines {
+  readonly defines: ReadonlyMap<string, string>;
+  /** What was left out, and why, a line each. */
+  readonly notes: readonly string[];
+}
+
 /**
  * All -D words in the order of Flume's launcher, the later wins: JAVA_OPTS of `flume-env.sh`,
  * FLUME_JAVA_OPTS of the environment, the command line. What none of them says about TLS is taken
@@ -27,10 +33,10 @@ export async function gatherDefines(
   confDirectory: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
   files: FileSystem,
-): Promise<{ defines: ReadonlyMap<string, string>; notes: readonly string[] }> {
+): Promise<GatheredDefines> {
   const notes: string[] = [];
   const defines = new Map<string, string>();
-  const add = (more: { defines: ReadonlyMap<string, string>; notes: readonly string[] }): void => {
+  const add = (more: GatheredDefines): void => {
     for (const [name, value] of more.defines) defines.set(name, value);
     notes.push(...more.notes);
   };
