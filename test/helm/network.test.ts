@@ -1,8 +1,20 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
+import { findValidator } from "./harness/kubernetes-schemas.ts";
 import { isWorkload, type Manifest, podOf } from "./harness/manifest.ts";
 import { type End, mayConnect, type Port } from "./harness/network-policies.ts";
-import { findHelm, valueFiles } from "./harness/render.ts";
+import { findHelm, newestKubernetes, parseManifests, root, valueFiles } from "./harness/render.ts";
+
+/** The pod of docs/scale-down.md that drains a volume that is left over. */
+const rescue = ((): Manifest => {
+  const text = readFileSync(join(root, "docs/scale-down.md"), "utf8");
+  const [, manifest] = /apply -f - <<'EOF'\n([^]*?)\nEOF\n/.exec(text) ?? [];
+  const [pod] = parseManifests(manifest ?? "");
+  if (pod?.kind !== "Pod") throw new Error("docs/scale-down.md has no pod");
+  return pod;
+})();
 
 /** The labels of the release's pods, by their role; "test" is the pod of `helm test`. */
 function podsOf(manifests: readonly Manifest[]): Readonly<Record<string, End>> {
@@ -12,14 +24,7 @@ function podsOf(manifests: readonly Manifest[]): Readonly<Record<string, End>> {
   }
   const reader = manifests.find(({ kind }) => kind === "Pod");
   if (reader !== undefined) pods["test"] = reader.metadata.labels ?? {};
-  // docs/scale-down.md: a pod that drains a volume that is left over.
-  if (typeof pods["collector"] === "object") {
-    pods["rescue"] = {
-      "app.kubernetes.io/name": pods["collector"]["app.kubernetes.io/name"] ?? "",
-      "app.kubernetes.io/instance": pods["collector"]["app.kubernetes.io/instance"] ?? "",
-      "app.kubernetes.io/component": "rescue",
-    };
-  }
+  if (pods["collector"] !== undefined) pods["rescue"] = rescue.metadata.labels ?? {};
   return pods;
 }
 
@@ -96,4 +101,15 @@ void test("edges with a configuration of their own may connect to where that say
     assert.ok(edge !== undefined);
     assert.equal(mayConnect(manifests, edge, "elsewhere", store), may, `${values} ${set.join()}`);
   }
+});
+
+void test("the pod that docs/scale-down.md rescues a volume with is one that Kubernetes takes, and may do little", (context) => {
+  const validate = findValidator(context, newestKubernetes);
+  if (validate === undefined) return;
+  assert.deepEqual(validate(rescue), []);
+  const [container] = podOf(rescue)?.containers ?? [];
+  assert.deepEqual(container?.securityContext?.capabilities, { drop: ["ALL"] });
+  assert.equal(container?.securityContext?.allowPrivilegeEscalation, false);
+  // Neither a Service nor a workload may take it for one of its own.
+  assert.equal(rescue.metadata.labels?.["app.kubernetes.io/component"], "rescue");
 });
