@@ -53,6 +53,11 @@ test("a reason that is too long for the terminal goes on in the next line, whole
     "    sink far fails:",
     "      ECONNREFUSED",
   ]);
+  for (let width = 1; width <= 16; width++) {
+    const narrow = renderReports([edge], width).slice(2);
+    assert.ok(narrow.every((line) => line.length <= width));
+    assert.equal(narrow.join("").replace(/\s/g, ""), "stuck:sinknearfails:ECONNREFUSEDsinkfarfails:ECONNREFUSED"); // prettier-ignore
+  }
   const word = renderReports([{ ...edge, why: ["x".repeat(60)] }], 24).slice(2);
   assert.ok(word.every((line) => line.length <= 24));
   assert.equal(word.join("").replace(/[^x]/g, "").length, 60);

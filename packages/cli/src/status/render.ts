@@ -46,13 +46,15 @@ function plain(text: string): string {
 /** Lines of at most `width`, broken at spaces where there are some, the later ones further to the right. */
 function folded(line: string, width: number): string[] {
   const lines: string[] = [];
+  // Where there is no room for a margin, each line takes at least something of the text.
+  const margin = width > 12 ? "      " : "";
   let rest = line;
   while (rest.length > width) {
     const indent = / */.exec(rest)?.[0].length ?? 0;
     const space = rest.lastIndexOf(" ", width);
     const end = space > indent ? space : width;
     lines.push(rest.slice(0, end).trimEnd());
-    rest = `      ${rest.slice(end).trimStart()}`;
+    rest = margin + rest.slice(end).trimStart();
   }
   return [...lines, rest];
 }
