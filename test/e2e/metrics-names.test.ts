@@ -19,6 +19,8 @@ const ofOthers = /^(up|ALERTS|kube_(daemonset|statefulset|deployment)_\w+)$/;
 const labelsOfOthers = new Set([
   ...["job", "instance", "namespace", "cluster", "daemonset", "statefulset", "deployment"],
   ...["alertname", "alertstate", "generation", "le", "__name__"],
+  // The chart's monitors give it to every target: podTargetLabels.
+  "app_kubernetes_io_instance",
 ]);
 
 void test("names are found in an expression", () => {
