@@ -79,14 +79,16 @@ export async function createChain(test: TestContext, options: ChainOptions): Pro
     writer,
     oracle,
     async active() {
-      let before = await deliveredBySink(edge);
+      let before: ReadonlyMap<string, number> | undefined;
       let found: ChainCollector | undefined;
       await waitFor(
         "the edge to deliver",
         async () => {
           const now = await deliveredBySink(edge);
-          found = collectors.find(({ sink }) => (now.get(sink) ?? 0) > (before.get(sink) ?? 0));
+          const earlier = before;
           before = now;
+          if (now === undefined || earlier === undefined) return false;
+          found = collectors.find(({ sink }) => (now.get(sink) ?? 0) > (earlier.get(sink) ?? 0));
           return found !== undefined;
         },
         progressWithinMs,
@@ -120,8 +122,12 @@ async function createCollector(
   return { name, sink, agent, cable };
 }
 
-async function deliveredBySink(edge: AgentProcess): Promise<ReadonlyMap<string, number>> {
-  const metrics = await edge.metrics().catch(() => ({}));
+/** Undefined when it does not answer: nothing grows from there. */
+async function deliveredBySink(
+  edge: AgentProcess,
+): Promise<ReadonlyMap<string, number> | undefined> {
+  const metrics = await edge.metrics().catch(() => undefined);
+  if (metrics === undefined) return undefined;
   return new Map(
     Object.entries(metrics)
       .filter(([group]) => group.startsWith("SINK."))
