@@ -25,6 +25,9 @@ const { values } = parseArgs({
 const events = Number(values.events);
 const batch = 1000;
 const fillDeadlineMs = 3_600_000;
+if (!(events > 0 && Number.isInteger(events / batch))) {
+  throw new Error(`--events ${values.events} is not a multiple of ${batch}`);
+}
 
 console.log(
   "| agent | events | GB on disk | filled in | killed, then first accepted after | MiB then | MiB while filled |",
