@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { programCommand, startChild, tempDirectory, waitFor } from "@millrace/testing";
+import { freePort, programCommand, startChild, tempDirectory, waitFor } from "@millrace/testing";
 import { find, podOf } from "./harness/manifest.ts";
 import {
   confOf,
@@ -138,4 +139,28 @@ void test("the chart's own test fails when nothing comes out", async (context) =
   });
   assert.equal((await child.exited(20_000)).code, 1);
   assert.match(child.output(), /none has arrived within 1 s/);
+});
+
+void test("the script of helm test asks again when a collector does not answer, and says so when none ever did", async (context) => {
+  const port = await freePort();
+  const environment = { COLLECTORS: "127.0.0.1", METRICS_PORT: String(port), TIMEOUT_SECONDS: "3" };
+  const command = [process.execPath, join(root, "deploy/helm/millrace/files/read-back.mjs")];
+  const alone = startChild(context, { command, environment });
+  assert.equal((await alone.exited(60_000)).code, 1);
+  assert.match(alone.output(), /collectors at 127\.0\.0\.1 could not be asked: .*ECONNREFUSED/);
+
+  const patient = startChild(context, {
+    command,
+    environment: { ...environment, TIMEOUT_SECONDS: "60" },
+  });
+  await patient.says("line 20");
+  let delivered = 100;
+  const server = createServer((_request, response) => {
+    response.end(`millrace_sink_delivered_events_total{component="out"} ${delivered}\n`);
+    delivered += 25;
+  });
+  server.listen(port, "127.0.0.1");
+  context.after(() => server.close());
+  assert.equal((await patient.exited(60_000)).code, 0, patient.output());
+  assert.match(patient.output(), /the collectors delivered \d+ more events/);
 });

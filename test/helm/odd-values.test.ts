@@ -125,7 +125,7 @@ void test("a value that is null, or missing after --reuse-values, is named or me
   assert.ok(refused > 60 && rendered > 30, `${refused} refused, ${rendered} rendered`);
 });
 
-void test("the Job that makes certificates runs where collectors may run, or edges where there are none", (context) => {
+void test("the Job that makes certificates and the pod of helm test run where collectors may run, or edges where there are none", (context) => {
   const helm = findHelm(context);
   if (helm === undefined) return;
   const place = (role: string): string[] => [
@@ -138,11 +138,15 @@ void test("the Job that makes certificates runs where collectors may run, or edg
     place("collector"),
     ["collector.enabled=false", "edge.standby.host=x", ...place("edge")],
   ]) {
-    const job = find(helm.render({ set: [image, ...set] }).manifests, "Job");
-    const pod = podOf(job) as unknown as Record<string, unknown>;
-    assert.deepEqual(pod["nodeSelector"], { pool: "logging" });
-    assert.deepEqual(pod["tolerations"], [{ key: "logging", operator: "Exists" }]);
-    assert.equal(pod["priorityClassName"], "high");
+    const { manifests } = helm.render({ set: [image, ...set] });
+    const passing = manifests.filter(({ kind }) => kind === "Job" || kind === "Pod");
+    assert.equal(passing.length, set.length === 4 ? 2 : 1);
+    for (const each of passing) {
+      const pod = podOf(each) as unknown as Record<string, unknown>;
+      assert.deepEqual(pod["nodeSelector"], { pool: "logging" }, each.kind);
+      assert.deepEqual(pod["tolerations"], [{ key: "logging", operator: "Exists" }], each.kind);
+      assert.equal(pod["priorityClassName"], "high", each.kind);
+    }
   }
 });
 

@@ -9,6 +9,7 @@ const run = `millrace-helm-test-${process.env.POD_UID ?? process.pid}`;
 const began = performance.now();
 const seconds = () => (performance.now() - began) / 1000;
 let written = 0;
+let trouble = "";
 
 const arrived = OUT_DIR ? await watchFiles(OUT_DIR) : await watchCounters();
 for (;;) {
@@ -20,7 +21,7 @@ for (;;) {
     process.exit(0);
   }
   if (seconds() > Number(TIMEOUT_SECONDS)) {
-    console.error(`of ${written} lines that this pod wrote none has arrived within ${TIMEOUT_SECONDS} s`);
+    console.error(`of ${written} lines that this pod wrote none has arrived within ${TIMEOUT_SECONDS} s${trouble}`);
     process.exit(1);
   }
   await new Promise((resolve) => setTimeout(resolve, 1000));
@@ -58,13 +59,24 @@ async function filesOf(folder) {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
-// Waits until the collectors have delivered as many more events as this pod has written lines.
+// Waits until the collectors have delivered as many more events as this pod has written lines since it could ask them
+// first. One that starts, ends or moves meanwhile is asked again.
 async function watchCounters() {
-  const before = await delivered();
-  return async () => {
-    const more = (await delivered()) - before;
-    return more >= written ? `the collectors delivered ${more} more events` : undefined;
+  let first;
+  const ask = async () => {
+    try {
+      const sum = await delivered();
+      trouble = "";
+      first ??= { sum, written };
+      const [more, lines] = [sum - first.sum, written - first.written];
+      return lines > 0 && more >= lines ? `the collectors delivered ${more} more events` : undefined;
+    } catch (error) {
+      trouble = `; the collectors at ${COLLECTORS} could not be asked: ${error.cause?.message ?? error.message}`;
+      return undefined;
+    }
   };
+  await ask();
+  return ask;
 }
 
 async function delivered() {
