@@ -20,6 +20,11 @@ const suites = {
     concurrency: 1,
     prepare: "test/prometheus/harness/prepare.ts",
   },
+  kubernetes: {
+    under: ["test/kubernetes"],
+    concurrency: 1,
+    prepare: "test/kubernetes/harness/prepare.ts",
+  },
   consul: { under: ["test/consul"], concurrency: 1, prepare: "test/consul/harness/prepare.ts" },
 };
 const args = process.argv.slice(2);

@@ -24,6 +24,8 @@ export interface GoProgram {
   readonly packagePath: string;
   /** Go's build tags. */
   readonly tags?: string;
+  /** Variables of packages that are set as it is linked: its version, say. */
+  readonly variables?: Readonly<Record<string, string>>;
 }
 
 const buildDeadlineMs = 45 * 60_000;
@@ -73,7 +75,7 @@ export async function preparePrograms(programs: readonly GoProgram[]): Promise<v
 
 /** Builds the pinned version, which takes minutes the first time. Returns why there is none, or undefined. */
 async function buildGoProgram(program: GoProgram): Promise<string | undefined> {
-  const { name, version, goNeeded, goModule, packagePath, tags = "" } = program;
+  const { name, version, goNeeded, goModule, packagePath, tags = "", variables = {} } = program;
   const reason = whyNot(program);
   if (reason !== undefined) return reason;
   console.log(`building ${name} ${version} from its Go module: this takes minutes, once`);
@@ -83,7 +85,9 @@ async function buildGoProgram(program: GoProgram): Promise<string | undefined> {
   try {
     const head = `module millrace.test/${name}\n\ngo ${goNeeded.join(".")}\n`;
     await writeFile(join(fresh, "go.mod"), `${head}\n${goModule}\n`);
-    const build = ["go", "build", "-mod=mod", "-trimpath", "-ldflags=-s -w", "-tags", tags];
+    const given = Object.entries(variables).map(([key, value]) => `-X ${key}=${value}`);
+    const flags = `-ldflags=${["-s", "-w", ...given].join(" ")}`;
+    const build = ["go", "build", "-mod=mod", "-trimpath", flags, "-tags", tags];
     const { status, signal, error } = spawnSync("nice", [...build, "-o", name, packagePath], {
       cwd: fresh,
       stdio: ["ignore", "inherit", "inherit"],

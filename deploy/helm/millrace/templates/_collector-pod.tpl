@@ -13,7 +13,10 @@ spec:
   securityContext: {{- toYaml (mergeOverwrite $security (default dict $pod.podSecurityContext)) | nindent 4 }}
   topologySpreadConstraints:
     {{- if $pod.topologySpreadConstraints }}
-    {{- tpl (toYaml $pod.topologySpreadConstraints) . | nindent 4 }}
+    {{- $own := dict "labelSelector" (dict "matchLabels" (include "millrace.selector" $at | fromYaml)) }}
+    {{- range tpl (toYaml $pod.topologySpreadConstraints) . | fromYamlArray }}
+    - {{- toYaml (mergeOverwrite (deepCopy $own) .) | nindent 6 }}
+    {{- end }}
     {{- else }}
     {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
     - maxSkew: 1

@@ -6,7 +6,13 @@ export interface MakeCertsWords {
   readonly days: number;
   readonly place:
     | { readonly kind: "directory"; readonly path: string }
-    | { readonly kind: "secret"; readonly name: string; readonly namespace: string };
+    | {
+        readonly kind: "secret";
+        readonly name: string;
+        readonly namespace: string;
+        /** Directory with the token and ca.crt of a service account; the pod's own when not given. */
+        readonly account: string | undefined;
+      };
 }
 
 export const makeCertsUsage = `usage: millrace make-certs --name <host>... (--out <dir> | --secret <name> --namespace <ns>)
@@ -18,7 +24,8 @@ the authority for good, the certificate until the last third of its time. Run it
   --days <n>         how long the certificate holds: 1095
   --out <dir>        writes ca.crt, ca.key, tls.crt and tls.key; keep ca.key away from agents
   --secret <name>    in a pod: the same as secrets <name> and <name>-ca of Kubernetes
-  --namespace <ns>   their namespace`;
+  --namespace <ns>   their namespace
+  --account <dir>    token and ca.crt of the service account, where they are not at their usual place`;
 
 const text = { type: "string" } as const;
 const known = {
@@ -27,6 +34,7 @@ const known = {
   out: text,
   secret: text,
   namespace: text,
+  account: text,
   help: { type: "boolean", short: "h" },
 } as const;
 
@@ -44,7 +52,7 @@ export function parseMakeCertsWords(
     return { problem: (error as Error).message.replace(/\. To specify a positional[\s\S]*$/, "") };
   }
   if (values.help === true) return "help";
-  const { name: names = [], days = "1095", out, secret, namespace } = values;
+  const { name: names = [], days = "1095", out, secret, namespace, account } = values;
   if (names.length === 0) return { problem: "give a --name that the collectors are reached by" };
   const wrong = names.find((name) => !hostName.test(name));
   if (wrong !== undefined) return { problem: `--name ${wrong} is no host name` };
@@ -60,5 +68,5 @@ export function parseMakeCertsWords(
   for (const given of [secret ?? "", namespace]) {
     if (!kubernetesName.test(given)) return { problem: `${given} is no name of Kubernetes` };
   }
-  return { ...rest, place: { kind: "secret", name: secret ?? "", namespace } };
+  return { ...rest, place: { kind: "secret", name: secret ?? "", namespace, account } };
 }

@@ -26,7 +26,11 @@ export const makeCertsCommand: Command = async (words, program, output) => {
     const where =
       place.kind === "directory"
         ? createDirectoryPlace(place.path, files)
-        : createSecretPlace(await findCluster(process.env, files), place.namespace, place.name);
+        : createSecretPlace(
+            await findCluster(process.env, files, place.account),
+            place.namespace,
+            place.name,
+          );
     output.out(await renewCertificates(where, { names, days, nowMs: clock.now() }));
     return exitCode.ok;
   } catch (error) {
