@@ -22,6 +22,7 @@ export type { PodFields } from "./kubernetes/pod-object.ts";
 export * from "./kubernetes/service-account.ts";
 export type { FakeContainer, LogStream } from "./kubelet/fake-container.ts";
 export * from "./kubelet/fake-kubelet.ts";
+export * from "./kubelet/follow-fake-node.ts";
 export * from "./network/consul-agent.ts";
 export * from "./network/dns-server.ts";
 export * from "./network/tcp-proxy.ts";

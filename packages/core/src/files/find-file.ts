@@ -11,19 +11,27 @@ export interface OpenedFile {
 /** Whether an open file is the one that is meant. */
 export type IsWanted = (stat: FileStat, head: Buffer) => boolean;
 
+/** Opens the path to read it; undefined when there is nothing. Throws the system's other errors. */
+export async function openIfThere(
+  files: FileSystem,
+  path: string,
+): Promise<FileHandle | undefined> {
+  try {
+    return await files.open(path, "read");
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** Opens the path if its file is wanted; undefined when not, or when there is none. */
 export async function openIfWanted(
   files: FileSystem,
   path: string,
   isWanted: IsWanted,
 ): Promise<OpenedFile | undefined> {
-  let handle: FileHandle;
-  try {
-    handle = await files.open(path, "read");
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
+  const handle = await openIfThere(files, path);
+  if (handle === undefined) return undefined;
   let opened: OpenedFile | undefined;
   try {
     const stat = await handle.stat();

@@ -1,19 +1,20 @@
 import {
-  type FileSystem,
+  fileKey,
+  hashHead,
   hasHead,
-  type Head,
   type Log,
-  MillraceError,
   pathIn,
   type Runtime,
   systemErrorCode,
-  toMillraceError,
 } from "@millrace/core";
 import type { Hold } from "../../rotation/hold.ts";
 import { compareLogNames, formatLogName, type LogName } from "../../rotation/log-name.ts";
 import { ContainerListing, type FoundLog } from "./container-listing.ts";
-import { type ContainerId, LogFile, openLog, type OpenLog } from "./log-file.ts";
+import { type ContainerId, LogFile } from "./log-file.ts";
 import type { LogMetrics } from "./log-metrics.ts";
+import { LogOpener } from "./log-opener.ts";
+import { LogReports } from "./log-reports.ts";
+import { openAnyForm, type OpenLog } from "./open-log.ts";
 import { positionsAt, type SavedContainer, type SavedLog } from "./position-file.ts";
 
 export interface FollowContext {
@@ -49,9 +50,10 @@ export class ContainerFiles {
   /** What the last run left, until it was looked for. */
   #saved: readonly SavedLog[] | undefined;
   #sequence = 0;
-  readonly #warned = new Set<string>();
-  /** Why a file could not be opened, if one could not. */
-  #openError: Error | undefined;
+  readonly #reports: LogReports;
+  readonly #opener: LogOpener;
+  /** By file key: logs that are there and could not be opened so far. */
+  readonly #unopened = new Map<string, FoundLog>();
 
   constructor(
     context: FollowContext,
@@ -64,7 +66,9 @@ export class ContainerFiles {
     this.id = id;
     this.key = place.key;
     this.directory = pathIn(place.root, place.key);
+    this.#reports = new LogReports(context.log, context.metrics);
     this.#listing = new ContainerListing(clock, files, this.directory);
+    this.#opener = new LogOpener(files, this.#listing, this.#reports);
     this.#after = saved?.after;
     this.#saved = saved?.files;
   }
@@ -81,9 +85,9 @@ export class ContainerFiles {
       this.isGone = listing === "gone";
       if (listing === "gone") await this.#match([]);
       else if (listing !== "unchanged") await this.#match(listing);
-      this.#warned.delete(this.directory);
+      this.#reports.readable(this.directory);
     } catch (error) {
-      this.#warn(this.directory, error);
+      this.#reports.unreadable(this.directory, error);
     }
     for (const file of this.files) await this.#observe(file);
     for (const [index, file] of this.files.entries()) {
@@ -123,16 +127,16 @@ export class ContainerFiles {
 
   /** It will not be read: what it has that is not committed is lost, and counted. */
   async lose(file: LogFile, why: string): Promise<void> {
-    this.#countLoss(file.name, file.uncommittedBytes, why);
+    this.#reports.lost(this.#pathOf(file.name), file.uncommittedBytes, why);
     await this.finish(file);
   }
 
   /** Opens what was closed when it had long not grown. False when that is not possible now. */
   async reopen(file: LogFile): Promise<boolean> {
     if (file.open !== undefined) return true;
-    const opened = await this.#open(this.#pathOf(file.name), file.name);
+    const opened = await this.#opener.open(this.#pathOf(file.name), file.name);
     if (opened === undefined) return false;
-    if (opened.stat.inode !== file.inode) {
+    if (fileKey(opened.stat) !== file.key) {
       this.#listing.forget();
       await opened.close();
       return false;
@@ -147,9 +151,21 @@ export class ContainerFiles {
     const { metrics } = this.#context;
     metrics.truncations.value++;
     const lostBytes = Math.max(0, file.size - file.readTo);
-    this.#countLoss(file.name, lostBytes, "log began anew, reading it from its start", false);
+    this.#reports.lost(
+      this.#pathOf(file.name),
+      lostBytes,
+      "log began anew, reading it from its start",
+      false,
+    );
     file.restart();
     this.hasNews = true;
+  }
+
+  /** It is not to be read any more: its links are not needed. */
+  async leave(): Promise<void> {
+    for (const { inode } of [...this.files, ...(this.#saved ?? [])])
+      await this.#context.hold?.release(this.key, inode);
+    await this.stop();
   }
 
   async stop(): Promise<void> {
@@ -168,24 +184,28 @@ export class ContainerFiles {
     if (this.#saved !== undefined) await this.#restore(this.#saved, free);
     for (const file of known) {
       const entry = [...free].find(({ key }) => key === file.key);
-      if (entry !== undefined && (await this.#isSame(file, entry))) {
-        free.delete(entry);
-        this.#meet(file, entry);
-      } else await this.#miss(file, free);
+      const isSame = entry !== undefined && (await this.#isSame(file, entry));
+      if (entry !== undefined && isSame !== false) free.delete(entry);
+      if (entry !== undefined && isSame === true) this.#meet(file, entry);
+      if (isSame === false) await this.#miss(file, free);
     }
-    for (const entry of free) {
-      const isDone = this.#after !== undefined && compareLogNames(entry.name, this.#after) <= 0;
-      if (!isDone) await this.#adopt(entry);
-    }
+    this.#countUnopened(free);
+    for (const entry of free) if (!this.#isDone(entry.name)) await this.#adopt(entry);
   }
 
   /** While it is open its inode is nobody else's; one that was closed may have left it to another. */
-  async #isSame(file: LogFile, { name, path, stat }: FoundLog): Promise<boolean> {
+  async #isSame(
+    file: LogFile,
+    { name, path, stat }: FoundLog,
+  ): Promise<boolean | "not to be told now"> {
     const isUntouched = stat.size === file.size && compareLogNames(file.name, name) === 0;
     if (file.open !== undefined || isUntouched) return true;
-    const opened = await this.#open(path, name);
-    if (opened === undefined) return false;
-    const isSame = opened.stat.inode === file.inode && file.beginsAs(opened.head);
+    const opened = await this.#opener.open(path, name);
+    if (opened === undefined) {
+      this.#listing.forget();
+      return "not to be told now";
+    }
+    const isSame = fileKey(opened.stat) === file.key && file.beginsAs(opened.head);
     if (isSame) file.open = opened;
     else await opened.close();
     return isSame;
@@ -203,15 +223,16 @@ export class ContainerFiles {
 
   /** Its directory does not have it any more: kubelet has compressed or deleted it. */
   async #miss(file: LogFile, free: Set<FoundLog>): Promise<void> {
-    if (file.isListed) {
+    const wasListed = file.isListed;
+    if (wasListed) {
       this.#context.metrics.rotations.value++;
       file.isListed = false;
       file.changedAtMs = this.#context.runtime.clock.monotonic();
       this.hasNews = true;
     }
-    this.#openError = undefined;
+    this.#opener.takeFailure();
     await file.learnHead();
-    const copy = await this.#findCompressed(file.toSaved(), free);
+    const copy = await this.#opener.findCompressed(file.toSaved(), this.#undone(free));
     if (copy !== undefined) {
       free.delete(copy.entry);
       if (file.open === undefined) {
@@ -221,33 +242,38 @@ export class ContainerFiles {
         file.name = copy.entry.name;
         await copy.opened.close();
       }
-    } else if (file.open === undefined && this.#openError === undefined) {
-      await this.lose(file, "log is gone");
+    } else if (file.open === undefined) {
+      // It may have been renamed while its directory was listed: the next look tells.
+      if (wasListed) this.#listing.forget();
+      else if (this.#opener.takeFailure() === undefined) await this.lose(file, "log is gone");
     }
   }
 
   /** All of them or, when a file cannot be opened now, none: then the next look tries again. */
   async #restore(saved: readonly SavedLog[], free: Set<FoundLog>): Promise<void> {
     const missing: SavedLog[] = [];
-    this.#openError = undefined;
+    this.#opener.takeFailure();
     for (const log of saved) {
-      // An empty log is known by nothing, and read from its start whichever it was.
-      if (log.headBytes > 0 && !(await this.#restoreOne(log, free))) missing.push(log);
-      const failure = this.#lastOpenError();
+      const isFound = await this.#restoreOne(log, free);
+      if (log.headBytes > 0 && !isFound) missing.push(log);
+      const failure = this.#opener.takeFailure();
       if (failure === undefined) continue;
       await this.stop();
       throw failure;
     }
     for (const log of missing) this.#missSaved(log);
+    await this.#release(saved);
     this.#saved = undefined;
     this.hasNews = true;
   }
 
   async #restoreOne(saved: SavedLog, free: Set<FoundLog>): Promise<boolean> {
+    // An empty log is known by nothing but its link, and read from its start whichever it was.
+    if (saved.headBytes === 0) return this.#restoreHeld(saved, free);
     for (const entry of free) {
       const hasInode = entry.stat.inode === saved.inode;
       if (!hasInode || entry.name.restarts !== saved.name.restarts) continue;
-      const opened = await this.#open(entry.path, entry.name);
+      const opened = await this.#opener.open(entry.path, entry.name);
       if (opened === undefined) continue;
       // The inode may be another's by now.
       if (!hasHead(saved, opened.head)) {
@@ -258,15 +284,27 @@ export class ContainerFiles {
       await this.#add(entry.name, opened, saved);
       return true;
     }
-    const copy = await this.#findCompressed(saved, free);
+    const copy = await this.#opener.findCompressed(saved, this.#undone(free));
     if (copy !== undefined) {
       free.delete(copy.entry);
       await this.#add(copy.entry.name, copy.opened, saved);
       return true;
     }
+    return this.#restoreHeld(saved, free);
+  }
+
+  async #restoreHeld(saved: SavedLog, free: ReadonlySet<FoundLog>): Promise<boolean> {
     const held = await this.#context.hold?.open(this.key, saved.inode, openAnyForm);
-    if (held === undefined || !hasHead(saved, held.head)) {
-      await held?.close();
+    if (held === undefined) return false;
+    const head = { headBytes: held.head.length, head: hashHead(held.head) };
+    const isIt = saved.headBytes > 0 ? hasHead(saved, held.head) : head.headBytes > 0;
+    const copy = isIt
+      ? await this.#opener.findCompressed({ ...head, name: saved.name }, this.#undone(free))
+      : undefined;
+    await copy?.opened.close();
+    const isThere = [...free].some(({ key }) => key === fileKey(held.stat)) || copy !== undefined;
+    if (!isIt || isThere) {
+      await held.close();
       return false;
     }
     const file = await this.#add(saved.name, held, saved);
@@ -274,41 +312,55 @@ export class ContainerFiles {
     return true;
   }
 
-  #lastOpenError(): Error | undefined {
-    return this.#openError;
+  /** Removes the links of the last run's logs but for those that are followed. */
+  async #release(saved: readonly SavedLog[]): Promise<void> {
+    const followed = new Set(this.files.map(({ inode }) => inode));
+    for (const { inode } of saved)
+      if (!followed.has(inode)) await this.#context.hold?.release(this.key, inode);
   }
 
   #missSaved({ name, positions, size }: SavedLog): void {
     const { stdout, stderr, other } = positions;
     const offset = Math.min(stdout.offset, stderr.offset, other.offset);
-    this.#countLoss(name, Math.max(0, size - offset), "log is gone since the last run");
+    this.#reports.lost(
+      this.#pathOf(name),
+      Math.max(0, size - offset),
+      "log is gone since the last run",
+    );
   }
 
-  /** The compressed form of a log, by its name, or by the first bytes of what it holds. */
-  async #findCompressed(
-    log: Head & { readonly name: LogName },
-    free: ReadonlySet<FoundLog>,
-  ): Promise<{ entry: FoundLog; opened: OpenLog } | undefined> {
-    if (log.headBytes === 0) return undefined;
-    for (const entry of free) {
-      if (!entry.name.isCompressed || entry.name.restarts !== log.name.restarts) continue;
-      if (this.#after !== undefined && compareLogNames(entry.name, this.#after) <= 0) continue;
-      const opened = await this.#open(entry.path, entry.name);
-      if (opened === undefined) continue;
-      if (hasHead(log, opened.head)) return { entry, opened };
-      await opened.close();
+  #undone(entries: Iterable<FoundLog>): FoundLog[] {
+    return [...entries].filter(({ name }) => !this.#isDone(name));
+  }
+
+  #isDone(name: LogName): boolean {
+    return this.#after !== undefined && compareLogNames(name, this.#after) <= 0;
+  }
+
+  /** Logs that could never be opened are lost when they are gone, or others after them were read. */
+  #countUnopened(free: ReadonlySet<FoundLog>): void {
+    for (const { key, name, stat } of this.#unopened.values()) {
+      const entry = [...free].find((other) => other.key === key);
+      if (entry !== undefined && !this.#isDone(entry.name)) continue;
+      this.#unopened.delete(key);
+      this.#reports.lost(
+        this.#pathOf(name),
+        stat.size,
+        "log could not be opened while it was there",
+      );
     }
-    return undefined;
   }
 
   /** Begins to follow a file, unless it is not there, or cannot be read, now. */
   async #adopt(entry: FoundLog): Promise<void> {
-    const opened = await this.#open(entry.path, entry.name);
+    const opened = await this.#opener.open(entry.path, entry.name);
     if (opened === undefined || opened.stat.inode !== entry.stat.inode) {
       await opened?.close();
       this.#listing.forget();
+      this.#unopened.set(entry.key, entry);
       return;
     }
+    this.#unopened.delete(entry.key);
     await this.#add(entry.name, opened, undefined);
   }
 
@@ -343,7 +395,8 @@ export class ContainerFiles {
       file.isKnown = file.head.length > 0;
     } catch (error) {
       this.#listing.forget();
-      if (systemErrorCode(error) !== "ENOENT") this.#warn(this.#pathOf(file.name), error);
+      if (systemErrorCode(error) !== "ENOENT")
+        this.#reports.unreadable(this.#pathOf(file.name), error);
     }
   }
 
@@ -351,47 +404,4 @@ export class ContainerFiles {
     if (this.isGone || !file.isListed || file.name.rotatedAt !== undefined) return true;
     return this.files.slice(index + 1).some(({ name }) => name.restarts > file.name.restarts);
   }
-
-  /** Undefined when there is no such file, or it cannot be read now. */
-  async #open(path: string, name: LogName): Promise<OpenLog | undefined> {
-    try {
-      const opened = await openLog(this.#context.runtime.files, path, name.isCompressed);
-      this.#warned.delete(path);
-      return opened;
-    } catch (error) {
-      this.#listing.forget();
-      this.#warn(path, error);
-      // What is damaged stays so; what fails otherwise may not fail next time.
-      if (!systemErrorCode(error).startsWith("Z_")) this.#openError = toMillraceError(error);
-      return undefined;
-    }
-  }
-
-  #countLoss(name: LogName, lostBytes: number, what: string, isFile = true): void {
-    const { log, metrics } = this.#context;
-    metrics.lostBytes.value += lostBytes;
-    if (isFile) metrics.lostFiles.value++;
-    const path = this.#pathOf(name);
-    if (lostBytes > 0) log.warn(`${what}: ${lostBytes} bytes were not read`, { path, lostBytes });
-    else log.info(what, { path });
-  }
-
-  /** Says once that a file or directory cannot be read. */
-  #warn(path: string, error: unknown): void {
-    if (this.#warned.has(path)) return;
-    this.#warned.add(path);
-    const code = error instanceof MillraceError ? error.code : "READ_FAILED";
-    const why = error instanceof Error ? error.message : String(error);
-    this.#context.log.warn(`cannot be read, and is tried again: ${why}`, { code, path });
-  }
 }
-
-/** What a link leads to may be the plain form or the compressed one. */
-async function openAnyForm(files: FileSystem, path: string): Promise<OpenLog | undefined> {
-  const plain = await openLog(files, path, false);
-  if (plain === undefined || !plain.head.subarray(0, 2).equals(gzipMagic)) return plain;
-  await plain.close();
-  return openLog(files, path, true);
-}
-
-const gzipMagic = Buffer.from([0x1f, 0x8b]);

@@ -10,7 +10,7 @@ import type { StreamName } from "../../lines/container-line.ts";
 import { parseLine, recogniseFormat } from "../../lines/log-format.ts";
 import { type AssembledEvent, StreamAssembly } from "../../multiline/stream-assembly.ts";
 import type { ContainerFiles } from "./container-files.ts";
-import type { LogFile } from "./log-file.ts";
+import type { LogContent, LogFile } from "./log-file.ts";
 import type { LogMetrics } from "./log-metrics.ts";
 import type { Positions, StreamPosition } from "./position-file.ts";
 
@@ -51,7 +51,7 @@ export class ContainerLog {
   /** What is there at the first look is not read. */
   isSkipped = false;
   readonly #context: ReadContext;
-  readonly #assemblies: Readonly<Record<StreamName, StreamAssembly<LogFile>>>;
+  readonly #assemblies: Readonly<Record<StreamName, StreamAssembly<LogContent>>>;
 
   constructor(context: ReadContext, files: ContainerFiles) {
     this.#context = context;
@@ -59,7 +59,7 @@ export class ContainerLog {
     const rules = {
       maxLineBytes: context.maxLineBytes,
       firstLine: () => this.firstLine,
-      emit: (event: AssembledEvent, file: LogFile) => this.#emit(event, file),
+      emit: (event: AssembledEvent, { file }: LogContent) => this.#emit(event, file),
     };
     this.#assemblies = {
       stdout: new StreamAssembly("stdout", rules),
@@ -112,8 +112,9 @@ export class ContainerLog {
     const { pending } = this.#assemblies[stream];
     const committed = file.positions[stream];
     if (pending === undefined) return furthest(committed, file.readTo);
-    const { file: first, offset, resume } = pending;
-    if (first === file) return resume === undefined ? { offset } : { offset, resume };
+    const { file: content, offset, resume } = pending;
+    const first = content.file;
+    if (content === file.content) return resume === undefined ? { offset } : { offset, resume };
     // What it has of the stream belongs to an event that began in an older file.
     if (first.sequence < file.sequence) return committed;
     return furthest(committed, file.readTo);
@@ -188,7 +189,7 @@ export class ContainerLog {
 
   #give(
     file: LogFile,
-    line: Parameters<StreamAssembly<LogFile>["take"]>[0],
+    line: Parameters<StreamAssembly<LogContent>["take"]>[0],
     offset: number,
     textBefore: number,
   ): void {
@@ -196,15 +197,16 @@ export class ContainerLog {
     if (offset < committed.offset) return;
     const assembly = this.#assemblies[line.stream];
     const { pending } = assembly;
-    // Another life of the container does not go on with what the last one began.
-    if (pending !== undefined && pending.file.name.restarts !== file.name.restarts) {
-      assembly.flush();
-    }
+    if (pending !== undefined && !mayGoOn(pending.file, file)) assembly.flush();
     const isThere = offset === committed.offset && textBefore === 0;
     if (isThere && committed.resume !== undefined && assembly.pending === undefined) {
       assembly.resume(committed.resume);
     }
-    assembly.take(line, { file, offset, textBefore }, this.#context.clock.monotonic());
+    assembly.take(
+      line,
+      { file: file.content, offset, textBefore },
+      this.#context.clock.monotonic(),
+    );
   }
 
   /** A line of no known form is not lost: it is an event of no stream. */
@@ -252,6 +254,12 @@ const noLine = { stream: "stdout", timestampMs: 0, isPartial: false } as const;
 function isPast(file: LogFile): boolean {
   const isStill = file.retiredLooks === 0 || file.name.isCompressed;
   return file.readTo >= file.size && (isStill || file.retiredLooks >= 2);
+}
+
+/** Another life of the container does not go on with what the last one began, nor a log that was cut. */
+function mayGoOn(begun: LogContent, file: LogFile): boolean {
+  const isOneLife = begun.file.name.restarts === file.name.restarts;
+  return isOneLife && begun === begun.file.content;
 }
 
 function furthest(committed: StreamPosition, readTo: number): StreamPosition {

@@ -303,10 +303,13 @@ class KubernetesSource implements PollableSource {
   /** A container that is not to be read (any more). */
   async #drop(key: string): Promise<void> {
     const container = this.#containers.get(key);
-    if (!this.#saved.delete(key) && container === undefined) return;
+    const saved = this.#saved.get(key);
+    if (saved === undefined && container === undefined) return;
+    this.#saved.delete(key);
     this.#containers.delete(key);
     this.#hasNews = true;
-    await container?.files.stop();
+    await container?.files.leave();
+    for (const { inode } of saved?.files ?? []) await this.#follow.hold?.release(key, inode);
   }
 
   /** Gives up the oldest of the deleted logs that are kept, until the rest are within so many bytes. */

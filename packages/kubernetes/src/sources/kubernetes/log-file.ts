@@ -1,72 +1,16 @@
 import {
   encodeHeaders,
   fileKey,
-  type FileHandle,
-  type FileStat,
-  type FileSystem,
   hashHead,
   headBytesMax,
   readHead,
   type ReadableFile,
-  systemErrorCode,
 } from "@millrace/core";
 import type { ContainerLine } from "../../lines/container-line.ts";
 import type { LogFormat } from "../../lines/log-format.ts";
-import { GzipReader } from "../../rotation/gzip-reader.ts";
 import type { LogName } from "../../rotation/log-name.ts";
+import type { OpenLog } from "./open-log.ts";
 import { firstOffset, type Positions, positionsAt, type SavedLog } from "./position-file.ts";
-
-/** An open log, plain or compressed; offsets are those of the plain form. */
-export interface OpenLog {
-  readonly stat: FileStat;
-  readonly head: Buffer;
-  /** Of the plain form. */
-  size(): Promise<number>;
-  read: FileHandle["read"];
-  close(): Promise<void>;
-}
-
-/** Undefined when there is no such file. Throws the system's error, or zlib's. */
-export async function openLog(
-  files: FileSystem,
-  path: string,
-  isCompressed: boolean,
-): Promise<OpenLog | undefined> {
-  let handle: FileHandle;
-  try {
-    handle = await files.open(path, "read");
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    throw error;
-  }
-  try {
-    const stat = await handle.stat();
-    if (!isCompressed) {
-      return {
-        stat,
-        head: await readHead(handle),
-        size: async () => (await handle.stat()).size,
-        read: (...asked) => handle.read(...asked),
-        close: () => handle.close(),
-      };
-    }
-    const reader = new GzipReader(handle);
-    const plainBytes = await reader.plainBytes();
-    return {
-      stat,
-      head: await readHead(reader),
-      size: () => Promise.resolve(plainBytes),
-      read: (...asked) => reader.read(...asked),
-      async close() {
-        reader.close();
-        await handle.close();
-      },
-    };
-  } catch (error) {
-    await handle.close().catch(() => {});
-    throw error;
-  }
-}
 
 /** Whose logs a directory holds, by kubelet's names. */
 export interface ContainerId {
@@ -84,9 +28,14 @@ export interface LongLine {
   textBytes: number;
 }
 
+/** What a file held from one beginning to the next: lines of two contents do not belong together. */
+export interface LogContent {
+  readonly file: LogFile;
+}
+
 /** One file of a container's log that is not done with, under whatever name it has. */
 export class LogFile implements ReadableFile {
-  readonly key: string;
+  key: string;
   readonly inode: number;
   /** Its place among the files of its container. */
   readonly sequence: number;
@@ -100,6 +49,8 @@ export class LogFile implements ReadableFile {
   open: OpenLog | undefined;
   head: Buffer;
   generation = 0;
+  /** Another one after each time that it began anew. */
+  content: LogContent = { file: this };
   /** Of the plain form, as last seen. */
   size: number;
   /** Where the next line begins: ahead of `positions` while lines are in a batch or held. */
@@ -173,6 +124,7 @@ export class LogFile implements ReadableFile {
     this.moveTo(positionsAt(0));
     this.head = Buffer.alloc(0);
     this.generation++;
+    this.content = { file: this };
     this.partialAtSize = -1;
     this.format = undefined;
   }
@@ -181,6 +133,7 @@ export class LogFile implements ReadableFile {
   async takeForm(opened: OpenLog, name: LogName): Promise<void> {
     await this.close();
     this.open = opened;
+    this.key = fileKey(opened.stat);
     this.name = name;
     this.size = await opened.size();
   }
