@@ -93,8 +93,10 @@ function reasonOf(error: unknown, timeoutMs: number): string {
   }
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
   const text = cause instanceof Error && cause.message !== "" ? cause.message : message;
+  // Bytes that are no HTTP. Node 24 gives the error no code.
+  if (cause instanceof Error && cause.name === "HTTPParserError") {
+    return `what answers does not speak HTTP: ${text}`;
+  }
   if (code === undefined) return text;
-  // Bytes that are no HTTP: llhttp's codes say little.
-  if (code.startsWith("HPE_")) return `what answers does not speak HTTP (${code})`;
   return `${code}: ${meanings[code] ?? text}`;
 }
