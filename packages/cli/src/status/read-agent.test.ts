@@ -122,7 +122,10 @@ test("a port where nobody listens, a name that is none, and what is no HTTP are 
   const ssh = createTcpServer((socket) => {
     socket.on("error", () => {}).once("data", () => socket.end("SSH-2.0-x\r\n"));
   });
-  assert.match(await read("127.0.0.1", await listen(t, ssh)), /does not speak HTTP: Response does not match/);
+  assert.match(
+    await read("127.0.0.1", await listen(t, ssh)),
+    /does not speak HTTP: Response does not match/,
+  );
 });
 
 test("an agent at an IPv6 address is read", async (t) => {
