@@ -106,3 +106,15 @@ void test(`${seeds} seeds: whoever goes on at the pending line sends the parts t
   }
   assert.ok(resumed > seeds / 20, `${resumed} times within an event`);
 });
+
+void test("an event of very many empty lines takes little more memory than its bytes", () => {
+  const { assembly, sent, take } = given(2_000_000, /^Error/);
+  take("Error: a");
+  const before = process.memoryUsage();
+  for (let i = 0; i < 1_000_000; i++) take("");
+  const after = process.memoryUsage();
+  const grownBytes = after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed;
+  assert.ok(grownBytes < 100_000_000, `${grownBytes} bytes`);
+  assembly.flush();
+  assert.equal(sent[0]?.text.length, 1_000_008);
+});

@@ -46,6 +46,8 @@ export interface AssemblyRules<F> {
 }
 
 const lineFeed = Buffer.from("\n");
+const noBytes = Buffer.alloc(0);
+const blockBytesMin = 1024;
 
 /**
  * Joins the pieces of one stream to lines, and lines to events. It remembers where the first line
@@ -57,7 +59,8 @@ export class StreamAssembly<F> {
   readonly #rules: AssemblyRules<F>;
   #start: PendingStart<F> | undefined;
   #resume: Resume | undefined;
-  #chunks: Buffer[] = [];
+  /** What the event has so far, in its first `#bytes`: one block, however short its lines are. */
+  #body: Buffer = noBytes;
   #bytes = 0;
   #timestampMs = 0;
   /** Parts of the event that were sent. */
@@ -119,7 +122,7 @@ export class StreamAssembly<F> {
     const part = this.#part > 0 ? this.#part + 1 : undefined;
     this.#emit(this.#joined(), part, false, file);
     this.#start = undefined;
-    this.#chunks = [];
+    this.#body = noBytes;
     this.#bytes = 0;
     this.#part = 0;
     this.#isLineOpen = false;
@@ -152,8 +155,10 @@ export class StreamAssembly<F> {
     const skipped = Math.min(this.#toSkip, bytes.length);
     this.#toSkip -= skipped;
     if (skipped === bytes.length) return;
-    this.#chunks.push(Buffer.from(bytes.subarray(skipped)));
-    this.#bytes += bytes.length - skipped;
+    const added = bytes.length - skipped;
+    if (this.#bytes + added > this.#body.length) this.#grow(this.#bytes + added);
+    bytes.copy(this.#body, this.#bytes, skipped);
+    this.#bytes += added;
   }
 
   /** Sends parts of an event that has become too long. What is left is of the line at hand. */
@@ -166,7 +171,7 @@ export class StreamAssembly<F> {
       this.#emit(rest.subarray(0, maxLineBytes), this.#part, true, file);
       rest = rest.subarray(maxLineBytes);
     }
-    this.#chunks = [rest];
+    this.#body = Buffer.from(rest);
     this.#bytes = rest.length;
     const skip = this.#lineBytes - rest.length;
     this.#start = { file, offset, resume: { part: this.#part, skip, isJoint: this.#isJoint } };
@@ -177,9 +182,14 @@ export class StreamAssembly<F> {
     return pattern !== undefined && !pattern.test(text.subarray(0, matchedBytesMax).toString());
   }
 
+  #grow(bytes: number): void {
+    const grown = Buffer.allocUnsafe(Math.max(bytes, this.#body.length * 2, blockBytesMin));
+    this.#body.copy(grown, 0, 0, this.#bytes);
+    this.#body = grown;
+  }
+
   #joined(): Buffer {
-    const [only] = this.#chunks;
-    return this.#chunks.length === 1 && only !== undefined ? only : Buffer.concat(this.#chunks);
+    return this.#body.subarray(0, this.#bytes);
   }
 
   #emit(body: Buffer, part: number | undefined, hasMore: boolean, file: F): void {
