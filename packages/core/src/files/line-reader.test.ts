@@ -68,3 +68,9 @@ void test("a file that begins otherwise than before is not read on", async () =>
   assert.equal(await read(new LineReader(100), 8), "replaced");
   assert.deepEqual(noted, ["0:one", "4:two"]);
 });
+
+void test("a carriage return before the line feed is the line's own where lines end with LF only", async () => {
+  const { noted, read } = given("one\r\ntwo\n");
+  await read(new LineReader(100, "LF"), 0);
+  assert.deepEqual(noted, ["0:one\r", "5:two"]);
+});

@@ -33,6 +33,7 @@ export interface LineTaker {
  */
 export class LineReader {
   readonly #maxLineBytes: number;
+  readonly #endsWithCrLf: boolean;
   #buffer = Buffer.allocUnsafeSlow(chunkBytes);
   readonly #scratch = Buffer.allocUnsafeSlow(headBytesMax);
   /** What the buffer holds: bytes of this file from `#start` on. */
@@ -41,9 +42,13 @@ export class LineReader {
   #start = 0;
   #chunk: Buffer = noBytes;
 
-  /** A longer line is given in parts of `maxLineBytes`. */
-  constructor(maxLineBytes: number) {
+  /**
+   * A longer line is given in parts of `maxLineBytes`. `lineEnd`: whether a carriage return before the
+   * line feed is the line's end, too, or its last byte.
+   */
+  constructor(maxLineBytes: number, lineEnd: "CR LF or LF" | "LF" = "CR LF or LF") {
     this.#maxLineBytes = maxLineBytes;
+    this.#endsWithCrLf = lineEnd !== "LF";
   }
 
   /**
@@ -139,7 +144,7 @@ export class LineReader {
         continue;
       }
       if (found < 0) break;
-      const isCrLf = found > from && chunk[found - 1] === carriageReturn;
+      const isCrLf = this.#endsWithCrLf && found > from && chunk[found - 1] === carriageReturn;
       const line = chunk.subarray(from, isCrLf ? found - 1 : found);
       taker.take(line, this.#start + from, false, this.#start + found + 1);
       from = found + 1;

@@ -172,9 +172,10 @@ export class ContainerLog {
       if (!isCut) file.longLine = undefined;
       if (long.line === undefined) return this.#sendAsIs(file, line, at);
       const isPartial = long.line.isPartial || isCut;
+      const text = isPartial ? line : withoutReturn(line);
       const textBefore = long.textBytes;
       long.textBytes += line.length;
-      return this.#give(file, { ...long.line, text: line, isPartial }, long.offset, textBefore);
+      return this.#give(file, { ...long.line, text, isPartial }, long.offset, textBefore);
     }
     file.format ??= recogniseFormat(line);
     const parsed = file.format === undefined ? undefined : parseLine(file.format, line);
@@ -184,7 +185,10 @@ export class ContainerLog {
       file.longLine = { offset: at, line: first, textBytes: parsed?.text.length ?? 0 };
     }
     if (parsed === undefined) return this.#sendAsIs(file, line, at);
-    this.#give(file, isCut ? { ...parsed, isPartial: true } : parsed, at, 0);
+    const isPartial = parsed.isPartial || isCut;
+    const isOwn = isPartial || file.format !== "cri";
+    const text = isOwn ? parsed.text : withoutReturn(parsed.text);
+    this.#give(file, { ...parsed, text, isPartial }, at, 0);
   }
 
   #give(
@@ -248,12 +252,18 @@ export class ContainerLog {
   }
 }
 
+const carriageReturn = 13;
 const noLine = { stream: "stdout", timestampMs: 0, isPartial: false } as const;
 
 /** Whether what comes after this file may be read: nothing is under way to it any more. */
 function isPast(file: LogFile): boolean {
   const isStill = file.retiredLooks === 0 || file.name.isCompressed;
   return file.readTo >= file.size && (isStill || file.retiredLooks >= 2);
+}
+
+/** A carriage return is part of a line's end; within a line, between two pieces, it is the container's own. */
+function withoutReturn(text: Buffer): Buffer {
+  return text.at(-1) === carriageReturn ? text.subarray(0, -1) : text;
 }
 
 /** Another life of the container does not go on with what the last one began, nor a log that was cut. */

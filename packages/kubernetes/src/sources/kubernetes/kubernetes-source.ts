@@ -93,7 +93,7 @@ class KubernetesSource implements PollableSource {
     this.#positionFile = expandHome(options.positionFile, context.home);
     this.#finder = new PodFinder(clock, files, options.path);
     this.#outgoing = new OutgoingBatches(options.batchSize, context);
-    this.#reader = new LineReader(options.maxLineBytes * 6 + lineOverheadBytes);
+    this.#reader = new LineReader(options.maxLineBytes * 6 + lineOverheadBytes, "LF");
     const metrics = declareLogMetrics(context.metrics);
     const { link } = files;
     const hold =
