@@ -1,16 +1,243 @@
-import { followFakeNode, optionsOf } from "@millrace/testing";
+import { type FollowedNode, followFakeNode, optionsOf } from "@millrace/testing";
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { gzipSync } from "node:zlib";
 import { createKubernetesSource } from "./kubernetes-source.ts";
 import { options } from "./options.ts";
 
-const given = (test: TestContext, properties: Record<string, string> = {}) =>
+const given = (
+  test: TestContext,
+  properties: Record<string, string> = {},
+  kubelet: FollowedNode["kubelet"] = {},
+) =>
   followFakeNode(test, {
+    kubelet,
     properties,
     create: (all, context) => createKubernetesSource(optionsOf(options, all), context),
   });
+
+void test("rotated and compressed logs are read in their order, each once", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  const wanted: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    app.write("stdout", `line ${i}`);
+    wanted.push(`line ${i}`);
+    app.rotate();
+  }
+  app.write("stdout", "live");
+  assert.equal(readdirSync(app.directory).filter((name) => name.endsWith(".gz")).length, 3);
+  await made.drain();
+  assert.deepEqual(made.bodies(), [...wanted, "live"]);
+  for (let i = 0; i < 6; i++) {
+    app.write("stdout", `more ${i}`);
+    app.rotate();
+    await made.drain();
+    made.pass(6000);
+    assert.deepEqual(made.bodies(), [`more ${i}`]);
+  }
+  assert.equal(made.value("millrace_source_unread_lost_bytes_total"), 0);
+});
+
+void test("what the runtime still writes to a renamed log comes before the new log's lines", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  app.write("stdout", "one");
+  await made.drain();
+  app.beginRotation();
+  app.write("stdout", "two, into the renamed log");
+  await made.poll();
+  app.write("stdout", "three, too");
+  app.reopen();
+  app.write("stdout", "four");
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["one", "two, into the renamed log", "three, too", "four"]);
+});
+
+void test("a log half read when it is compressed goes on at the same line, also in the next run", async (test) => {
+  const made = await given(test, { batchSize: "2", maxBatchCount: "1" });
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  for (let i = 0; i < 5; i++) app.write("stdout", `line ${i}`);
+  await made.poll();
+  await made.stop();
+  assert.deepEqual(made.bodies(), ["line 0", "line 1"]);
+  app.rotate();
+  app.write("stdout", "line 5");
+  app.rotate();
+  app.write("stdout", "line 6");
+  await made.start();
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["line 2", "line 3", "line 4", "line 5", "line 6"]);
+  assert.equal(made.value("millrace_source_files_lost_total"), 0);
+});
+
+void test("a log that is deleted while it is open is read to its end", async (test) => {
+  const made = await given(test, { batchSize: "1", maxBatchCount: "1" });
+  const pod = made.kubelet.pod({ name: "web-0" });
+  for (let i = 0; i < 3; i++) pod.container("app").write("stdout", `line ${i}`);
+  await made.poll();
+  pod.delete();
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["line 0", "line 1", "line 2"]);
+  made.pass(6000);
+  await made.drain();
+  assert.equal(made.context.metrics.value("millrace_source_containers", { state: "followed" }), 0);
+  assert.equal(made.value("millrace_source_unread_lost_bytes_total"), 0);
+});
+
+void test("the last line of a deleted pod is sent though it lacks its end", async (test) => {
+  const made = await given(test, { idleTimeout: "1000000" });
+  const pod = made.kubelet.pod({ name: "web-0" });
+  pod.container("app").writePiece("stdout", "begun");
+  pod.container("app").writeRaw("2026-01-02T15:04:05.000000001Z stderr F torn");
+  await made.poll();
+  pod.delete();
+  await made.drain();
+  made.pass(6000);
+  await made.drain();
+  made.pass(6000);
+  await made.drain();
+  assert.deepEqual(made.bodies().sort(), ["begun", "torn"]);
+  assert.equal(made.context.metrics.value("millrace_source_containers", { state: "followed" }), 0);
+});
+
+void test("what is gone unread since the last run is counted", async (test) => {
+  const made = await given(test, { batchSize: "1", maxBatchCount: "1" });
+  const pod = made.kubelet.pod({ name: "web-0" });
+  pod.container("app").write("stdout", "line 0");
+  pod.container("app").write("stdout", "line 1");
+  await made.poll();
+  await made.stop();
+  pod.delete();
+  await made.start();
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["line 0"]);
+  assert.equal(
+    made.value("millrace_source_unread_lost_bytes_total"),
+    30 + " stdout F line 1\n".length,
+  );
+  assert.equal(made.value("millrace_source_files_lost_total"), 1);
+});
+
+void test("a held log is read by the next run though it is deleted, and its link removed then", async (test) => {
+  const made = await given(test, { hold: "true", batchSize: "1", maxBatchCount: "1" });
+  const pod = made.kubelet.pod({ name: "web-0" });
+  for (let i = 0; i < 3; i++) pod.container("app").write("stdout", `line ${i}`);
+  await made.poll();
+  await made.stop();
+  pod.delete();
+  assert.equal(readdirSync(join(made.folder, "hold")).length, 1);
+  await made.start();
+  await made.drain();
+  made.pass(6000);
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["line 0", "line 1", "line 2"]);
+  assert.equal(made.value("millrace_source_files_lost_total"), 0);
+  assert.deepEqual(readdirSync(join(made.folder, "hold")), []);
+});
+
+void test("deleted logs beyond holdBytes are given up, oldest first, and counted", async (test) => {
+  const made = await given(test, { holdBytes: "100" });
+  const pods = [1, 2].map((i) => made.kubelet.pod({ name: `web-${i}` }));
+  for (const pod of pods) pod.container("app").write("stdout", "x".repeat(40));
+  made.fill(true);
+  await made.poll();
+  pods[0]?.delete();
+  await made.poll();
+  made.pass(1);
+  pods[1]?.delete();
+  await made.poll();
+  assert.equal(made.value("millrace_source_files_lost_total"), 1);
+  assert.equal(made.value("millrace_source_unread_lost_bytes_total"), 40 + 41);
+});
+
+void test("a damaged compressed log is read as far as it goes, the rest is counted, and the next follow", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  const line = (text: string): string => `2026-01-02T15:04:05.000000001Z stdout F ${text}\n`;
+  const good = Array.from({ length: 20_000 }, (_, i) => line(`line ${Math.sin(i)}`)).join("");
+  const packed = gzipSync(good);
+  packed.fill(0xff, packed.length - 2000, packed.length - 1000);
+  writeFileSync(join(app.directory, "0.log.20260102-150405.gz"), packed);
+  app.write("stdout", "live");
+  await made.drain();
+  const bodies = made.bodies();
+  assert.ok(bodies.length > 1000, `${bodies.length} events`);
+  assert.equal(bodies.at(-1), "live");
+  assert.ok((made.value("millrace_source_unread_lost_bytes_total") ?? 0) > 1000);
+});
+
+void test("a log that is cut is read from its start again", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  app.write("stdout", "before it was cut");
+  await made.drain();
+  truncateSync(join(app.directory, "0.log"), 0);
+  app.write("stdout", "after");
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["before it was cut", "after"]);
+  assert.equal(made.value("millrace_source_files_truncated_total"), 1);
+});
+
+void test("a log that has long not grown is closed, and goes on when it grows", async (test) => {
+  const made = await given(test, { idleTimeout: "10000" });
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  app.write("stdout", "one");
+  await made.drain();
+  made.pass(20_000);
+  await made.drain();
+  app.write("stdout", "two");
+  app.rotate();
+  app.write("stdout", "three");
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["one", "two", "three"]);
+});
+
+void test("a log of the last run that is silent after a start goes on when it grows", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  app.write("stdout", "one");
+  await made.drain();
+  await made.stop();
+  // Nothing has come into the directory for long, so it is not listed again.
+  const longAgo = new Date(Date.now() - 3_600_000);
+  utimesSync(app.directory, longAgo, longAgo);
+  await made.start();
+  await made.drain();
+  made.pass(20_000);
+  await made.drain();
+  app.write("stdout", "two");
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["one", "two"]);
+});
+
+void test("Docker's rotation, behind a link, is followed", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  const target = join(made.folder, "id-json.log");
+  const line = (log: string): string =>
+    `${JSON.stringify({ log: `${log}\n`, stream: "stdout", time: "2026-01-02T15:04:05.1Z" })}\n`;
+  writeFileSync(target, line("one"));
+  rmSync(join(app.directory, "0.log"));
+  symlinkSync(target, join(app.directory, "0.log"));
+  await made.drain();
+  writeFileSync(target, line("two"), { flag: "a" });
+  renameSync(target, `${target}.1`);
+  writeFileSync(target, line("three"));
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["one", "two", "three"]);
+});
 
 void test("what a cut log's stream has after the cut is read though an event from before was not ended", async (test) => {
   const made = await given(test, {
