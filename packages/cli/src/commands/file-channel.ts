@@ -8,6 +8,7 @@ import {
 } from "../file-channel/sub-command.ts";
 import { type ExitCode, signalExitCode } from "../exit-code.ts";
 import type { Command } from "../program.ts";
+import { onReaderGone } from "../terminal/reader-gone.ts";
 import { gatherDefines } from "../words/gather-defines.ts";
 import { listenToSignals } from "./signals.ts";
 
@@ -29,6 +30,7 @@ export const fileChannelCommand: Command = async (words, program, output) => {
   const interrupted = new AbortController();
   const signals = listenToSignals(() => interrupted.abort(signalExitCode("SIGHUP")));
   void signals.asked.then((signal) => interrupted.abort(signalExitCode(signal)));
+  onReaderGone(process.stdout, () => interrupted.abort(signalExitCode("SIGTERM")));
   try {
     return await runFileChannel(words.options, {
       program,

@@ -259,6 +259,16 @@ test("the real command verifies, and ends with its exit code", async (context) =
   assert.match(dumped.output(), /"body":"event 20"\}\n(.*\n)*10 events/);
 });
 
+test("a dump whose reader goes away, as head does, ends without a complaint", async (context) => {
+  const directory = await writtenChannel(context);
+  const words = [...programCommand("cli/main"), "file-channel", "dump", directory];
+  // The reader has gone before the first event is written.
+  const command = ["bash", "-c", `set -o pipefail; "$@" | true`, "-", ...words];
+  const dumped = startChild(context, { command });
+  assert.deepEqual(await dumped.exited(), { code: 0, signal: null }, dumped.output());
+  assert.doesNotMatch(dumped.output(), /EPIPE/);
+});
+
 test("the real command's drain waits for a receiver that is not there yet", async (context) => {
   const directory = await writtenChannel(context);
   const port = await freePort();
