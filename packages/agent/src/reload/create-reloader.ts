@@ -16,11 +16,14 @@ export interface ReloaderOptions {
 export interface Reloader {
   reload(wanted: AgentConfiguration): Promise<ReloadOutcome>;
   /**
-   * Lets a reload under way come to its end, so that what is behind it is stopped in order: its own
-   * waits end with the deadline.
+   * Lets a reload under way come to its end, so that what is behind it is stopped in order. Its own
+   * waits end soon, so that the time until the deadline is left for what the channels hold.
    */
   finish(deadline: AbortSignal): Promise<void>;
 }
+
+/** How long a stop lets a reload wait for the channels that end with it. */
+const patienceMs = 2000;
 
 export function createReloader({ clock, log, drainMs, apply }: ReloaderOptions): Reloader {
   let last: Promise<unknown> = Promise.resolve();
@@ -47,8 +50,10 @@ export function createReloader({ clock, log, drainMs, apply }: ReloaderOptions):
     async finish(stopDeadline) {
       const cut = (): void => deadline?.abort();
       stopDeadline.addEventListener("abort", cut);
+      const timer = clock.setTimer(patienceMs, cut);
       if (stopDeadline.aborted) cut();
       const ended = await settledBy(last, stopDeadline, clock, graceMs);
+      timer.cancel();
       stopDeadline.removeEventListener("abort", cut);
       if (!ended) log.error("the reload did not end by the deadline and is left behind");
     },

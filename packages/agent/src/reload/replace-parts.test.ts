@@ -344,6 +344,31 @@ test("a stop in the middle of a reload lets it end, and then stops all there is 
   }
 });
 
+test("a stop leaves its time to the channels, not to a reload that cannot empty one", async (context) => {
+  const clock = createFakeClock();
+  const runtime = { ...systemRuntime, clock };
+  const { agent, world, load } = await startAgent(context, wide, { runtime });
+  let broken = true;
+  world.step = (what) => {
+    if (what === "deliver k1" && broken) throw new MillraceError("RPC_CONNECT_FAILED", "down");
+  };
+  await put(world, 5);
+  const reloaded = agent.reload(await load(withoutC1));
+  await waitFor("the source's stop", () => world.happened.includes("stop r1"));
+  const fromMs = clock.monotonic();
+  const stopped = agent.stop(never);
+  let outcome: string | undefined;
+  void reloaded.then((is) => (outcome = is));
+  await waitFor("the reload's end", async () => (await clock.advance(100), outcome !== undefined));
+  assert.equal(outcome, "refused");
+  assert.ok(clock.monotonic() - fromMs <= 5000, "long before the reload's own 30 s");
+  broken = false;
+  let isStopped = false;
+  void stopped.then(() => (isStopped = true));
+  await waitFor("the stop", async () => (await clock.advance(100), isStopped));
+  assert.equal(delivered(world), 5);
+});
+
 test("reloads go one after the other, and the last one asked for runs at the end", async (context) => {
   const { agent, world, load } = await startAgent(context, wide);
   const texts = [7, 8, 9].map((port) => `${wide}a1.sources.r1.port = ${port}\n`);
