@@ -14,6 +14,7 @@ async function setUp(t: TestContext) {
   const log = createCollectingLog();
   let reads = 0;
   let stats = 0;
+  let why: string | undefined;
   const { files } = systemRuntime;
   const reloading = createReloading({
     paths: [path],
@@ -29,12 +30,16 @@ async function setUp(t: TestContext) {
     log,
     async read() {
       reads++;
+      if (why !== undefined) throw new MillraceError("TLS_STORE_INVALID", why);
       const text = await readFile(path, "utf8");
       if (text === "bad") throw new MillraceError("TLS_STORE_INVALID", "it is bad");
       return text;
     },
   });
-  return { directory, path, clock, log, reloading, counts: () => [reads, stats] };
+  const counts = () => [reads, stats];
+  /** From now on it cannot be read, for this reason. */
+  const fail = (reason: string | undefined) => void (why = reason);
+  return { directory, path, clock, log, reloading, counts, fail };
 }
 
 test("files are looked at every few seconds and read only when they have changed", async (t) => {
@@ -68,7 +73,7 @@ test("a change of time, or another file under the name, is a change too", async 
   assert.equal(await reloading.current(), "two");
 });
 
-test("what is bad is not taken, is said once, and is read again when it changes", async (t) => {
+test("what is bad is not taken, is said once, and is tried again at each look", async (t) => {
   const { path, clock, reloading, log, counts } = await setUp(t);
   await reloading.current();
   await writeFile(path, "bad");
@@ -76,7 +81,7 @@ test("what is bad is not taken, is said once, and is read again when it changes"
     await clock.advance(3000);
     assert.equal(await reloading.current(), "one");
   }
-  assert.deepEqual(counts(), [2, 4]);
+  assert.deepEqual(counts(), [4, 4]);
   assert.deepEqual(
     log.lines.map(({ level, message }) => [level, message]),
     [["error", "the file has changed and cannot be used, the old one stays: it is bad"]],
@@ -84,6 +89,19 @@ test("what is bad is not taken, is said once, and is read again when it changes"
   await writeFile(path, "good");
   await clock.advance(3000);
   assert.equal(await reloading.current(), "good");
+});
+
+test("what could not be read is taken when it can, though its file has not changed since", async (t) => {
+  const { path, clock, reloading, log, fail } = await setUp(t);
+  await reloading.current();
+  await writeFile(path, "renewed");
+  fail("not valid before noon");
+  await clock.advance(3000);
+  assert.equal(await reloading.current(), "one");
+  fail(undefined);
+  await clock.advance(3000);
+  assert.equal(await reloading.current(), "renewed");
+  assert.deepEqual(log.lines.map(({ level }) => level), ["error", "info"]); // prettier-ignore
 });
 
 test("what has never been good is thrown each time, and tried each time", async (t) => {

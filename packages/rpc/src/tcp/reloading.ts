@@ -2,6 +2,7 @@ import {
   type Clock,
   type FileSystem,
   type Log,
+  type MillraceError,
   systemErrorCode,
   toMillraceError,
 } from "@millrace/core";
@@ -31,12 +32,14 @@ export const checkIntervalMs = 3000;
 
 /**
  * Looks at the files when it is asked, at most every few seconds: time, length and inode of each. A
- * change that makes nothing usable is said once, and what was there before stays in use.
+ * change that makes nothing usable is said once, and what was there before stays in use. It is tried
+ * again at each look: a certificate that is not valid yet will be, and rights change no time of a file.
  */
 export function createReloading<T>(options: ReloadingOptions<T>): Reloading<T> {
   const { paths, what, read, files, clock, log, rejected } = options;
   let made: { readonly value: T } | undefined;
   let stamp = "";
+  let said = "";
   let checkedAtMs = 0;
   let checking: Promise<T> | undefined;
 
@@ -50,17 +53,22 @@ export function createReloading<T>(options: ReloadingOptions<T>): Reloading<T> {
       const value = await read();
       if (made !== undefined) log.info(`${what} has changed and is in use from now on`, { paths });
       made = { value };
+      stamp = found;
+      said = "";
     } catch (thrown) {
       if (made === undefined) throw thrown;
-      const error = toMillraceError(thrown);
-      rejected?.();
-      log.error(`${what} has changed and cannot be used, the old one stays: ${error.message}`, {
-        code: error.code,
-      });
+      reject(found, toMillraceError(thrown));
     }
-    stamp = found;
     checkedAtMs = clock.monotonic();
     return made.value;
+  }
+
+  function reject(found: string, { code, message }: MillraceError): void {
+    const text = `${what} has changed and cannot be used, the old one stays: ${message}`;
+    if (said === found + text) return;
+    said = found + text;
+    rejected?.();
+    log.error(text, { code });
   }
 
   return {
