@@ -18,13 +18,7 @@ export const adminSocket: CreateCompanion = ({ agent, defines, log, reload }) =>
       role: defines.get("millrace.role"),
     });
   const server = createAdminServer({
-    ...{ path, files: systemRuntime.files, log: own, status },
-    async reload() {
-      await reload();
-      const [succeeded] =
-        agent.metrics.families.get("millrace_config_last_reload_success")?.samples ?? [];
-      return succeeded?.read() === 1;
-    },
+    ...{ path, files: systemRuntime.files, log: own, status, reload },
   });
   return {
     async begin() {

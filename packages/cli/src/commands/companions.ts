@@ -14,8 +14,11 @@ export interface AgentRun {
   /** How the configuration is read; the same for each reading. */
   readonly request: ConfigurationRequest;
   readonly reloadSettings: ReloadSettings;
-  /** Reads the configuration again and takes over what is new. Resolves when that is done. */
-  reload(): Promise<void>;
+  /**
+   * Reads the configuration again and takes over what is new. Resolves when that is done, with
+   * whether what was read runs.
+   */
+  reload(): Promise<boolean>;
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   compareConfigurations,
   loadConfiguration,
   type LoadedConfiguration,
+  type ReloadOutcome,
 } from "@millrace/agent";
 import {
   createCollectingLog,
@@ -34,7 +35,7 @@ const loaded = {
   startable: true,
 } satisfies LoadedConfiguration;
 
-function given(load: () => Promise<LoadedConfiguration>) {
+function given(load: () => Promise<LoadedConfiguration>, outcome: ReloadOutcome = "applied") {
   const lines = createCollectingLog();
   let reloads = 0;
   let rejected = 0;
@@ -43,7 +44,7 @@ function given(load: () => Promise<LoadedConfiguration>) {
     rejectReload: () => void rejected++,
     reload: () => {
       reloads++;
-      return Promise.resolve("applied" as const);
+      return Promise.resolve(outcome);
     },
   };
   const log = { of: () => lines, close: () => Promise.resolve() };
@@ -87,6 +88,23 @@ test("what runs is not ended by an error, even where broken parts are left out a
   dropped = [{ kind: "sink", name: "k9" }];
   await reload();
   assert.deepEqual([reloads(), rejected()], [1, 1], "one that does not run is left out");
+});
+
+for (const [outcome, runs] of [
+  ["applied", true],
+  ["unchanged", true],
+  ["refused", false],
+  ["reverted", false],
+  ["not-running", false],
+] as const) {
+  test(`of a configuration that is ${outcome} it says that it ${runs ? "runs" : "does not run"}`, async () => {
+    assert.equal(await given(async () => loaded, outcome).reload(), runs);
+  });
+}
+
+test("of one with errors, or that cannot be read, it says that it does not run", async () => {
+  assert.equal(await given(async () => ({ ...loaded, startable: false })).reload(), false);
+  assert.equal(await given(() => Promise.reject(new Error("no disk"))).reload(), false);
 });
 
 test("signals that come while the configuration is read make it read once more", async () => {

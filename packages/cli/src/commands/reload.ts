@@ -5,7 +5,7 @@ import { tellProblems } from "./tell-problems.ts";
  * What SIGHUP and the watch of the files call: reads the configuration again and hands it to the
  * agent when it may run. A bad one changes nothing, and the log has all of its problems. Asked for
  * again while it is at it, it reads once more: the files may have changed behind it. `taken` is told
- * of each configuration that runs from then on.
+ * of each configuration that runs from then on. Resolves with whether what was read last is what runs.
  */
 export function createReload(
   load: () => Promise<LoadedConfiguration>,
@@ -13,12 +13,12 @@ export function createReload(
   log: AgentLog,
   name: string,
   taken: (configuration: AgentConfiguration) => void = () => {},
-): () => Promise<void> {
+): () => Promise<boolean> {
   const own = log.of(name);
-  let reading: Promise<void> | undefined;
+  let reading: Promise<boolean> | undefined;
   let again = false;
 
-  const reload = async (): Promise<void> => {
+  const reload = async (): Promise<boolean> => {
     const loaded = await load();
     tellProblems(
       loaded.problems.filter(({ severity }) => severity !== "note"),
@@ -28,17 +28,20 @@ export function createReload(
     if (why === undefined) {
       const outcome = await agent.reload(loaded.configuration);
       if (outcome === "applied") taken(loaded.configuration);
-      return;
+      return outcome === "applied" || outcome === "unchanged";
     }
     agent.rejectReload();
     own.error(`the new configuration has errors${why}: the agent goes on with the one it has`);
+    return false;
   };
-  const run = async (): Promise<void> => {
+  const run = async (): Promise<boolean> => {
+    let runs = false;
     do {
       again = false;
       try {
-        await reload();
+        runs = await reload();
       } catch (error) {
+        runs = false;
         agent.rejectReload();
         own.error("the configuration could not be read again; the agent goes on as it is", {
           error,
@@ -46,6 +49,7 @@ export function createReload(
       }
     } while (again);
     reading = undefined;
+    return runs;
   };
   return () => {
     if (reading === undefined) reading = run();

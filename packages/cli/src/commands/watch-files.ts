@@ -10,7 +10,7 @@ export interface FileWatchOptions {
   readonly runtime: Pick<Runtime, "clock" | "files">;
   readonly log: Log;
   /** Called when the files hold something else, and have come to rest. */
-  readonly changed: () => Promise<void>;
+  readonly changed: () => Promise<unknown>;
 }
 
 export interface FileWatch {
