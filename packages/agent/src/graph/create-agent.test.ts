@@ -264,6 +264,22 @@ void test("in lenient mode one that does not start is tried every 3 s, and the o
   assert.deepEqual(world.happened, ["start k1", "stop r1", "stop k1", "stop c1"]);
 });
 
+void test("one that fails between two attempts is tried on", async (context) => {
+  const { clock, runtime } = withFakeClock();
+  const world = createFakeWorld();
+  let broken = true;
+  world.step = (what) => {
+    if (broken && /^(start|stop) k1$/.test(what)) throw new MillraceError("PATH_MISSING", what);
+  };
+  const { agent, log } = await makeAgent(context, fakeExample, { world, mode: "lenient", runtime });
+  await agent.start();
+  await clock.advance(0);
+  broken = false;
+  await clock.advance(3000);
+  assert.equal(agent.readiness().ready, true);
+  assert.ok(log.lines.some(({ message }) => /^sink k1 .* did not stop well$/.test(message)));
+});
+
 void test("in lenient mode a channel that does not start holds back what is behind it", async (context) => {
   const { clock, runtime } = withFakeClock();
   const world = createFakeWorld();

@@ -79,7 +79,9 @@ export function createStarter(clock: Clock, log: Log): Starter {
         notStarted.set(title, `did not start: ${failure.error.code} ${failure.error.message}`);
         onFailed();
       }
-      await lifecycle.stop(signal);
+      await lifecycle.stop(signal).catch((error: unknown) => {
+        log.error(`${title} did not stop well`, { error });
+      });
       await sleep(clock, restartMs, signal);
       if (signal.aborted) throw abortedError();
     }

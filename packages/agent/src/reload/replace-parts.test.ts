@@ -407,6 +407,30 @@ test("in lenient mode a reload ends the attempts to start what it replaces", asy
   assert.equal(starts.length, 1, "the one that was tried before is tried no more");
 });
 
+test("a start that does not heed its end keeps no reload from going on after the deadline", async (context) => {
+  const world = createFakeWorld();
+  const clock = createFakeClock();
+  const runtime = { ...systemRuntime, clock };
+  const { configuration } = await loadText(`${wide}a1.sinks.k1.batch-size = 7\n`, { world });
+  const { configuration: wanted } = await loadText(wide, { world });
+  let starts = 0;
+  world.step = (what) => {
+    if (what === "start k1" && starts++ === 0) return new Promise<void>(() => {});
+  };
+  const log = createCollectingLog();
+  const agent = createAgent({ configuration, mode: "lenient", runtime, log: () => log });
+  const passing = async (what: string, work: Promise<unknown>): Promise<void> => {
+    let isOver = false;
+    void work.then(() => (isOver = true));
+    await waitFor(what, async () => (await clock.advance(1000), isOver));
+  };
+  context.after(() => passing("the agent's stop", agent.stop(AbortSignal.abort())));
+  await agent.start();
+  const outcome = agent.reload(wanted);
+  await passing("the reload", outcome);
+  assert.deepEqual([await outcome, starts], ["applied", 2]);
+});
+
 test("in lenient mode what still did not start can be put right by a reload (T1054)", async (context) => {
   const large = `${wide}a1.sinks.k1.batch-size = 1000\n`;
   const { agent, world, reload } = await startAgent(context, large, { mode: "lenient" });

@@ -1,8 +1,8 @@
-import { type Clock, sleep } from "@millrace/core";
+import { type Clock, settledBy, sleep } from "@millrace/core";
 import type { SinkPart } from "../graph/part.ts";
 import type { Runnable } from "../graph/runnable.ts";
 import type { Starter } from "../graph/starter.ts";
-import type { Stopper } from "../graph/stop-parts.ts";
+import { graceMs, type Stopper } from "../graph/stop-parts.ts";
 import { allOf } from "./replace-parts.ts";
 import type { LeavingChannel, Parts } from "./plan-reload.ts";
 
@@ -38,11 +38,12 @@ export async function keepOpening({ starter }: PartRunner, parts: Parts): Promis
 
 /** Stops what runs, and what is still tried to be started. */
 export async function endParts(
-  { starter, stopper }: PartRunner,
+  { starter, stopper, clock }: PartRunner,
   parts: readonly Runnable[],
   deadline: AbortSignal,
 ): Promise<void> {
-  await Promise.all(parts.map((part) => starter.giveUp(part)));
+  const givenUp = Promise.all(parts.map((part) => starter.giveUp(part)));
+  await settledBy(givenUp, deadline, clock, graceMs);
   for (const { title } of parts) starter.notStarted.set(title, beingReplaced);
   await stopper.stop(parts, deadline);
 }
