@@ -18,10 +18,7 @@ export type { Reloading } from "./tcp/reloading.ts";
 export {
   createClientContext,
   createServerContext,
-  createTlsMaterial,
   type Expiries,
-  readTlsMaterial,
-  type TlsMaterial,
   type TlsRuntime,
 } from "./tcp/secure-context.ts";
 export { checkTlsChoice, tlsSettings, type TlsSettings } from "./tcp/tls-choice.ts";

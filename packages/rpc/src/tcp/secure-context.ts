@@ -7,7 +7,7 @@ import { type KeyMaterial, readKeyStore, readTrustStore, type StoreReader, type 
 import { tlsSettings } from "./tls-choice.ts";
 
 /** What the stores of one side hold. */
-export interface TlsMaterial {
+interface TlsMaterial {
   readonly key?: KeyMaterial;
   /** Node's list of authorities when not given. */
   readonly trust?: TrustMaterial;
@@ -30,21 +30,11 @@ export interface Expiries {
 type Stores = Pick<ClientTls, "keystore" | "truststore">;
 
 /** Reads the stores that are named. Throws TLS_STORE_INVALID. */
-export async function readTlsMaterial(tls: Stores, reader: StoreReader): Promise<TlsMaterial> {
+async function readTlsMaterial(tls: Stores, reader: StoreReader): Promise<TlsMaterial> {
   const { keystore, truststore } = tls;
   const key = keystore && (await readKeyStore(keystore, reader));
   const trust = truststore && (await readTrustStore(truststore, reader));
   return { ...(key && { key }), ...(trust && { trust }) };
-}
-
-/** The stores' content, read again when the files change. For wires that make their own TLS of it. */
-export function createTlsMaterial(
-  tls: Stores,
-  what: string,
-  { files, clock, log }: TlsRuntime,
-): Reloading<TlsMaterial> {
-  const read = () => readTlsMaterial(tls, { files, nowMs: clock.now() });
-  return createReloading({ paths: pathsOf(tls), what, read, files, clock, log });
 }
 
 /** A client's context for node:tls. */
