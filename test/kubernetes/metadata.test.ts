@@ -123,10 +123,9 @@ void test("an edge with the chart's rights has the metadata of its node's pods, 
     assert.ok(first.includes(header), `${header} in ${first}`);
   }
   assert.doesNotMatch(first, /metadata=/);
-  const here = (await node.pods()).length;
   await waitFor(
     "the pods of this node",
-    async () => (await edge.metric("millrace_kubernetes_pods")) === here,
+    async () => (await edge.metric("millrace_kubernetes_pods")) === (await node.pods()).length,
     waitMs,
   );
 
