@@ -1,5 +1,6 @@
 import {
   EventBatch,
+  type FileHandle,
   type FileSystem,
   MillraceError,
   type SequenceSet,
@@ -14,6 +15,7 @@ import { openRecords } from "../log/open-records.ts";
 import { extValue, runOf } from "../log/record-extensions.ts";
 import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
 import { openForReading, type Segment } from "../log/segment.ts";
+import { type TolerantHandle, tolerantHandle } from "../log/tolerant-handle.ts";
 import type { EventQueue, Stretch } from "./event-queue.ts";
 import { type Room, roomBytesOf } from "./room.ts";
 import { smallPutBytes } from "./small-slab.ts";
@@ -36,10 +38,16 @@ export interface BacklogParts {
   lost(first: number, end: number, unsettled: number, error: MillraceError): void;
 }
 
+interface OpenedSegment {
+  readonly segment: Segment;
+  readonly handle: TolerantHandle;
+  readonly records: RecordReader;
+}
+
 /** Brings events back from disk in their order, each record verified. */
 export class BacklogReader {
   readonly #parts: BacklogParts;
-  #reader: { segment: Segment; records: RecordReader } | undefined;
+  #reader: OpenedSegment | undefined;
 
   constructor(parts: BacklogParts) {
     this.#parts = parts;
@@ -47,7 +55,8 @@ export class BacklogReader {
 
   /**
    * Reads on until enough is unread in memory or nothing is left on disk. Throws CHANNEL_CORRUPT
-   * at a record that does not verify, and again when called again.
+   * at a record that does not verify, and again when called again. Of a window in which the disk
+   * cannot read a block, what lies around the block is read as ever.
    */
   async refill(): Promise<void> {
     const { queue, room } = this.#parts;
@@ -72,7 +81,7 @@ export class BacklogReader {
     if (stretch === undefined) return;
     const until = Math.min(stretch.end, stretch.offset + windowBytes);
     try {
-      const records = await this.#open(stretch);
+      const { records } = await this.#open(stretch);
       for (let offset = stretch.offset; offset < until;) {
         const record = await records.read(offset);
         if (record === undefined) return;
@@ -90,19 +99,15 @@ export class BacklogReader {
   }
 
   async #readOne(stretch: Stretch): Promise<void> {
-    const records = await this.#open(stretch);
-    let record: ReadRecord | undefined;
-    let cause: unknown;
-    try {
-      record = await records.read(stretch.offset);
-    } catch (error) {
-      cause = error;
-    }
+    const opened = await this.#open(stretch);
+    const record = await opened.records.read(stretch.offset).catch((error: unknown) => {
+      throw unread(stretch, error);
+    });
     const sound =
       record !== undefined &&
       (record.head.type !== recordType.put || record.head.sequence === stretch.nextSequence);
     if (record === undefined || !sound || !this.#accept(stretch, record)) {
-      await this.#damaged(stretch, records, cause);
+      await this.#damaged(stretch, opened);
       return;
     }
     stretch.offset = record.end;
@@ -155,11 +160,13 @@ export class BacklogReader {
     return above.missingIn(Math.max(first, lowest), end);
   }
 
-  async #damaged(stretch: Stretch, records: RecordReader, cause: unknown): Promise<void> {
+  async #damaged(stretch: Stretch, { records, handle }: OpenedSegment): Promise<void> {
     const { segment, offset, nextSequence } = stretch;
-    const next = await records
-      .find(offset + 8, 8, (head) => head.type === recordType.put && head.sequence >= nextSequence)
-      .catch(() => undefined);
+    const next = await records.find(
+      offset + 8,
+      8,
+      (head) => head.type === recordType.put && head.sequence >= nextSequence,
+    );
     const end = next?.head.sequence ?? stretch.endSequence;
     const behind = next?.offset ?? stretch.end;
     const missing = this.#unsettled(nextSequence, end);
@@ -169,13 +176,15 @@ export class BacklogReader {
       stretch.nextSequence = end;
       return;
     }
+    const isUnreadable = handle.unreadable.some(({ from, to }) => from < behind && to > offset);
+    const why = isUnreadable ? " (EIO: the disk cannot read it)" : "";
     const error = new MillraceError(
       "CHANNEL_CORRUPT",
-      `${segment.path} does not verify at offset ${offset}: sequences ${nextSequence} to ${end - 1} cannot be read; \`millrace file-channel repair\` sets them aside, as onCorruption = quarantine does at once`,
-      { cause, context: { path: segment.path, offset, first: nextSequence, end } },
+      `${segment.path} does not verify at offset ${offset}${why}: sequences ${nextSequence} to ${end - 1} cannot be read; \`millrace file-channel repair\` sets them aside, as onCorruption = quarantine does at once`,
+      { context: { path: segment.path, offset, first: nextSequence, end } },
     );
     if (this.#parts.onCorruption === "stop") throw error;
-    await this.#setAside(segment, offset, behind);
+    await this.#setAside(segment, handle, offset, behind);
     const unsettled = missing.reduce((sum, range) => sum + range.end - range.first, 0);
     stretch.offset = behind;
     stretch.nextSequence = end;
@@ -184,11 +193,10 @@ export class BacklogReader {
   }
 
   /** Keeps the damaged bytes in a file of their own, for whoever wants to look. */
-  async #setAside(segment: Segment, from: number, to: number): Promise<void> {
+  async #setAside(segment: Segment, source: FileHandle, from: number, to: number): Promise<void> {
     const { files } = this.#parts;
     const name = `quarantine-${segment.id.toString(16)}-${from}-${to}.bin`;
     try {
-      const source = await openForReading(files, segment);
       const target = await files.open(join(dirname(segment.path), name), "create");
       try {
         const chunk = Buffer.allocUnsafe(Math.min(windowBytes, to - from));
@@ -203,22 +211,35 @@ export class BacklogReader {
       }
     } catch (error) {
       if (systemErrorCode(error) === "") throw error;
-      // Unreadable bytes, a full disk, or set aside before: the events are lost either way.
+      // A full disk, or set aside before: the events are lost either way.
     }
   }
 
-  async #open(stretch: Stretch): Promise<RecordReader> {
+  async #open(stretch: Stretch): Promise<OpenedSegment> {
     const { segment } = stretch;
     if (this.#reader?.segment !== segment) {
-      const handle = await openForReading(this.#parts.files, segment);
+      const handle = tolerantHandle(await openForReading(this.#parts.files, segment), isBadBlock);
       const { keys } = this.#parts;
       const limit = stretch.end;
       const records = await openRecords(handle, segment.header, { limit, windowBytes, keys });
-      this.#reader = { segment, records };
+      this.#reader = { segment, handle, records };
     }
     this.#reader.records.extend(stretch.end);
-    return this.#reader.records;
+    return this.#reader;
   }
+}
+
+function unread({ segment, offset }: Stretch, error: unknown): MillraceError {
+  return new MillraceError(
+    "CHANNEL_CORRUPT",
+    `${segment.path} cannot be read at offset ${offset}: ${String(error)}; nothing is set aside for that, the next start reads it again`,
+    { cause: error, context: { path: segment.path, offset } },
+  );
+}
+
+/** Only this says that bytes are gone; after any other error they may be read by the next start. */
+function isBadBlock(code: string): boolean {
+  return code === "EIO";
 }
 
 /**

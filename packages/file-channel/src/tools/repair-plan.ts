@@ -4,7 +4,7 @@ import { repairIdentity, type RepairedIdentity } from "./repair-identity.ts";
 import { readSetAside } from "./set-aside.ts";
 import { type Survey, surveyChannel } from "./survey.ts";
 import type { SurveyedSegment } from "./surveyed-segment.ts";
-import type { ByteRange } from "./tolerant-handle.ts";
+import type { ByteRange } from "../log/tolerant-handle.ts";
 import type { ToolContext } from "./tool-context.ts";
 import { scanAll, unacknowledgedIn } from "./verify.ts";
 

@@ -4,7 +4,7 @@ import { segmentHeaderBytes } from "../format/segment-header.ts";
 import { decodeRanges } from "../format/snapshot.ts";
 import { discardedBy } from "../log/record-extensions.ts";
 import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
-import type { ByteRange } from "./tolerant-handle.ts";
+import type { ByteRange } from "../log/tolerant-handle.ts";
 
 /** A record that verified; `record` is a view, good until the scan goes on. */
 export interface SoundRecord {

@@ -11,7 +11,7 @@ import {
 import { RecordReader } from "../log/record-reader.ts";
 import { segmentIdOf } from "../log/segment.ts";
 import { saltsIn } from "./scan-segment.ts";
-import { tolerantHandle } from "./tolerant-handle.ts";
+import { type TolerantHandle, tolerantHandle } from "../log/tolerant-handle.ts";
 
 /** A segment file as it lies there. */
 export interface SegmentFile {
@@ -68,7 +68,7 @@ export async function readSegmentFiles(
 export async function withFile<T>(
   files: FileSystem,
   path: string,
-  use: (handle: ReturnType<typeof tolerantHandle>) => Promise<T>,
+  use: (handle: TolerantHandle) => Promise<T>,
 ): Promise<T> {
   const handle = await openTolerant(files, path);
   try {
@@ -79,10 +79,7 @@ export async function withFile<T>(
 }
 
 /** A handle to read by that goes on behind unreadable blocks. */
-export async function openTolerant(
-  files: FileSystem,
-  path: string,
-): Promise<ReturnType<typeof tolerantHandle>> {
+export async function openTolerant(files: FileSystem, path: string): Promise<TolerantHandle> {
   return tolerantHandle(await files.open(path, "read"));
 }
 

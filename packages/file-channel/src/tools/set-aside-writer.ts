@@ -5,7 +5,7 @@ import { identityFile } from "../log/claim.ts";
 import type { RepairPlan } from "./repair-plan.ts";
 import { openTolerant } from "./segment-files.ts";
 import { setAsideList, type SetAsideRange } from "./set-aside.ts";
-import type { ByteRange } from "./tolerant-handle.ts";
+import type { ByteRange } from "../log/tolerant-handle.ts";
 
 const chunkBytes = 1024 * 1024;
 

@@ -22,7 +22,7 @@ import {
   scan,
   type SurveyedSegment,
 } from "./surveyed-segment.ts";
-import type { ByteRange } from "./tolerant-handle.ts";
+import type { ByteRange } from "../log/tolerant-handle.ts";
 import type { ToolContext } from "./tool-context.ts";
 
 /** What the newest segment shows when all of it is read. */

@@ -12,7 +12,7 @@ import {
   type SegmentFile,
   withFile,
 } from "./segment-files.ts";
-import type { ByteRange } from "./tolerant-handle.ts";
+import type { ByteRange } from "../log/tolerant-handle.ts";
 import type { ToolContext } from "./tool-context.ts";
 
 /** A segment that holds something, or the newest one. */

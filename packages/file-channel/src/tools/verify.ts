@@ -8,7 +8,7 @@ import { readSetAside, type SetAsideRange } from "./set-aside.ts";
 import type { DamagedRange } from "./scan-segment.ts";
 import { type Survey, surveyChannel } from "./survey.ts";
 import { scan, type SurveyedSegment } from "./surveyed-segment.ts";
-import type { ByteRange } from "./tolerant-handle.ts";
+import type { ByteRange } from "../log/tolerant-handle.ts";
 import { readOnlyFiles, type ToolContext } from "./tool-context.ts";
 
 export type FindingKind =

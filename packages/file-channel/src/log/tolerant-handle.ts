@@ -8,13 +8,17 @@ export interface ByteRange {
 
 const blockBytes = 4096;
 
+export type TolerantHandle = FileHandle & { readonly unreadable: readonly ByteRange[] };
+
+/** Any error of the system, by its code. */
+const anyError = (code: string): boolean => code !== "";
+
 /**
  * Reads on where the disk gives an error: a block that cannot be read comes as zeros, which verify
- * as nothing, and is listed. What lies around it is read as ever.
+ * as nothing, and is listed. What lies around it is read as ever. An error that `isTolerated` does
+ * not know is thrown.
  */
-export function tolerantHandle(
-  handle: FileHandle,
-): FileHandle & { readonly unreadable: readonly ByteRange[] } {
+export function tolerantHandle(handle: FileHandle, isTolerated = anyError): TolerantHandle {
   const unreadable: { from: number; to: number }[] = [];
   const note = (from: number, to: number): void => {
     if (unreadable.some((one) => from >= one.from && to <= one.to)) return;
@@ -39,7 +43,7 @@ export function tolerantHandle(
         if (read === 0) break;
         at += read;
       } catch (error) {
-        if (systemErrorCode(error) === "") throw error;
+        if (!isTolerated(systemErrorCode(error))) throw error;
         into.fill(0, place, place + blockEnd - at);
         note(at, blockEnd);
         at = blockEnd;
@@ -53,7 +57,7 @@ export function tolerantHandle(
       try {
         return await handle.read(into, offset, length, position);
       } catch (error) {
-        if (systemErrorCode(error) === "") throw error;
+        if (!isTolerated(systemErrorCode(error))) throw error;
         return readBlocks(into, offset, length, position);
       }
     },
