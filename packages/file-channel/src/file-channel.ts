@@ -347,12 +347,12 @@ class DurableChannel implements FileChannel {
     let base = 0;
     for (const piece of pieces) {
       const end = base + piece.batch.length;
+      this.#queue.forget(piece);
       for (const { part, isSettled } of splitPiece(piece, base, settled)) {
         if (!isSettled) {
           this.#queue.putBack(part);
           continue;
         }
-        this.#queue.forget(part);
         events += part.batch.length;
         roomBytes += part.roomBytes;
         const { first, end: endSequence } = rangeOf(part);

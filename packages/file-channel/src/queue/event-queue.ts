@@ -134,16 +134,15 @@ export class EventQueue {
     return taken;
   }
 
-  /** Puts lent events back in their own places. */
+  /** Puts lent events, which were forgotten, back in their own places. */
   putBack(piece: Piece): void {
-    this.#heldBytes -= piece.batch.heldBytes;
     const batch = piece.batch.compact();
     this.#heldBytes += batch.heldBytes;
     this.#unreadBytes += batch.byteLength;
     this.#insert({ ...piece, batch });
   }
 
-  /** Lent events that are settled: their memory is no longer this queue's. */
+  /** Lent events that come back: their memory is no longer this queue's, whatever is put back. */
   forget(piece: Piece): void {
     this.#heldBytes -= piece.batch.heldBytes;
   }
