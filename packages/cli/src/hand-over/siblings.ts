@@ -33,9 +33,10 @@ export function openSiblings(options: SiblingOptions): Siblings {
   const siblings = (): readonly Host[] => list.hosts.filter((host) => !isSelf(host));
   const name = `a sibling at ${hosts.join(", ")}`;
   let connected: Connected | undefined;
+  let turn = 0;
 
   async function connect(): Promise<OpenReceiver> {
-    const now = siblings();
+    const now = ofOneName(siblings(), turn);
     if (now.length === 0) throw new MillraceError("RPC_HOSTS_UNAVAILABLE", "no sibling is left");
     const to = now.map(formatHost).sort().join(" ");
     if (connected?.to !== to) {
@@ -57,13 +58,24 @@ export function openSiblings(options: SiblingOptions): Siblings {
       return siblings().length;
     },
     async deliver(batch, giveUp) {
-      await (await connect()).deliver(batch, giveUp);
+      try {
+        await (await connect()).deliver(batch, giveUp);
+      } catch (error) {
+        turn++;
+        throw error;
+      }
     },
     async close() {
       await connected?.receiver.close();
       await list.stop(AbortSignal.abort());
     },
   };
+}
+
+/** A client believes one name of certificates: the hosts of each name have their turn. */
+function ofOneName(hosts: readonly Host[], turn: number): readonly Host[] {
+  const names = [...new Set(hosts.map(({ serverName }) => serverName))];
+  return hosts.filter(({ serverName }) => serverName === names[turn % names.length]);
 }
 
 function clientProperties(
