@@ -1,4 +1,4 @@
-import { type MillraceError, SequenceSet } from "@millrace/core";
+import { MillraceError, SequenceSet } from "@millrace/core";
 import {
   type Clock,
   EventBatch,
@@ -67,6 +67,8 @@ export class StoreWriter {
   #next = 0;
   /** Stored events that are not settled. */
   #live = { events: 0, bytes: 0 };
+  /** What the database says where a change was stored that we were not told of. */
+  #inDoubt: StoreState[] = [];
   #puts: WaitingPut[] = [];
   #removed = new SequenceSet();
   #isDue = false;
@@ -186,7 +188,7 @@ export class StoreWriter {
   }
 
   async #write(puts: readonly WaitingPut[]): Promise<void> {
-    const { store, clock } = this.#options;
+    const { clock } = this.#options;
     const batch = EventBatch.join(puts.map((put) => put.batch));
     const removed = this.#removed.takeAll();
     const putTimeMs = clock.now();
@@ -204,7 +206,7 @@ export class StoreWriter {
     this.#timer?.cancel();
     this.#timer = undefined;
     try {
-      await store.write(change);
+      await this.#store(change);
     } catch (thrown) {
       this.#removed.addAll(removed);
       this.#notWritten(toMillraceError(thrown, "DATABASE_FAILED"), puts, removed.length > 0);
@@ -221,6 +223,18 @@ export class StoreWriter {
       put.resolve();
     }
     if (!this.#removed.isEmpty) this.#armTimer(this.#options.ackMs);
+  }
+
+  async #store(change: StoreChange): Promise<void> {
+    this.#inDoubt.push(change.after);
+    try {
+      await this.#options.store.write(change);
+      this.#inDoubt = [];
+    } catch (thrown) {
+      const error = toMillraceError(thrown, "DATABASE_FAILED");
+      if (error.code !== "DATABASE_UNAVAILABLE") this.#inDoubt.pop();
+      throw error;
+    }
   }
 
   #notWritten(error: MillraceError, puts: readonly WaitingPut[], removes: boolean): void {
@@ -317,6 +331,8 @@ export class StoreWriter {
         `${store.place} has forgotten stored events: it knows sequences below ${state.nextSequence}, ${this.#next} were used. Was it restored from a copy?`,
       );
     }
+    this.#assertOurs(state);
+    this.#inDoubt = [state];
     const nextSequence = Math.max(state.nextSequence, this.#next);
     const settled = this.#removed.takeAll();
     const removed = new SequenceSet();
@@ -324,11 +340,28 @@ export class StoreWriter {
     removed.add(this.#next, nextSequence);
     try {
       const after = { nextSequence, ...this.#live };
-      await store.write({ removed: removed.takeAll(), added: undefined, after });
+      await this.#store({ removed: removed.takeAll(), added: undefined, after });
     } catch (error) {
       this.#removed.addAll(settled);
       throw error;
     }
     this.#next = nextSequence;
+  }
+
+  /**
+   * Throws CHANNEL_FAILED where sequences were used that none of our puts can have: a store that
+   * does not keep an owner may have had another while it was out of reach.
+   */
+  #assertOurs(state: StoreState): void {
+    const { nextSequence, events, bytes } = state;
+    const isOurs = this.#inDoubt.some(
+      (after) =>
+        after.nextSequence === nextSequence && after.events === events && after.bytes === bytes,
+    );
+    if (nextSequence <= this.#next || isOurs) return;
+    throw new MillraceError(
+      "CHANNEL_FAILED",
+      `another agent has put events into ${this.#options.store.place} while it was out of reach: what this one knows of it is out of date; see that only one runs, and restart it`,
+    );
   }
 }
