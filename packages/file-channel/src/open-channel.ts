@@ -2,12 +2,14 @@ import {
   type ChannelContext,
   type DirectoryLock,
   fileExists,
+  type FileSystem,
   type Histogram,
   MillraceError,
   socketLocks,
   systemErrorCode,
   toMillraceError,
 } from "@millrace/core";
+import { makeDurableDirectory, readClaim } from "./log/claim.ts";
 import { readIdentity } from "./log/identity.ts";
 import { refuseJavaFlume } from "./log/java-flume.ts";
 import { lockDirectories, type LockWait } from "./log/lock-directories.ts";
@@ -57,12 +59,20 @@ async function lockAndOpen(
     await refuseJavaFlume(files, directory);
     if (await fileExists(files, directory)) existing.push(directory);
   }
+  const made = options.dataDirs.filter((directory) => !existing.includes(directory));
   const held = await lockDirectories(existing, wait);
   const leaving: DirectoryLock[] = [];
   try {
+    // Whoever makes a channel has its directories before it says whose they are: two that do so at
+    // once would each give it a name. Where a channel is, its directories are locked already, and
+    // one that is missing may be a disk that is not mounted: nothing is made in its place.
+    const isNew = !(await isClaimed(files, existing));
+    if (isNew) {
+      for (const directory of made) await makeDurableDirectory(files, directory);
+      held.push(...(await lockDirectories(made, wait)));
+    }
     const identity = await readIdentity(files, random, options.dataDirs);
-    const made = options.dataDirs.filter((directory) => !existing.includes(directory));
-    held.push(...(await lockDirectories(made, wait)));
+    if (!isNew) held.push(...(await lockDirectories(made, wait)));
     leaving.push(...(await lockDirectories(identity.leaving, wait)));
     const { keys, activeKey } = options;
     const parts = { runtime, log, syncSeconds, keys, activeKey };
@@ -81,6 +91,14 @@ async function lockAndOpen(
   } finally {
     for (const lock of leaving) await lock.release();
   }
+}
+
+/** Whether any of the directories is a channel's. */
+async function isClaimed(files: FileSystem, directories: readonly string[]): Promise<boolean> {
+  for (const directory of directories) {
+    if ((await readClaim(files, directory)) !== undefined) return true;
+  }
+  return false;
 }
 
 /** What keeps a channel from starting, as an error that says what to correct. */
