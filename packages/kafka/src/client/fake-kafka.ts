@@ -18,6 +18,8 @@ import type {
 export class FakeKafka implements KafkaClient {
   readonly partitions: FetchedRecord[][];
   readonly #groups = new Map<string, FakeGroup>();
+  /** Where a group begins that has no offset: as `auto.offset.reset` of its members. */
+  startsAt: "earliest" | "latest" = "earliest";
   /** Records a fetch brings at most. */
   fetchMax = 1000;
   /** The next so many of them fail. */
@@ -186,11 +188,12 @@ class FakeMember {
   }
 
   assign(partitions: readonly number[]): void {
-    const committed = partitions.map((partition) => ({
-      topic: this.#topic,
-      partition,
-      offset: this.#group.committed[partition] ?? 0,
-    }));
+    const committed = partitions.map((partition) => {
+      const known = this.#group.committed[partition];
+      const last = this.#kafka.partitions[partition]?.at(-1)?.offset ?? -1;
+      const start = this.#kafka.startsAt === "latest" ? last + 1 : 0;
+      return { topic: this.#topic, partition, offset: known ?? start, committed: known };
+    });
     for (const { partition, offset } of committed) this.#positions.set(partition, offset);
     const positions = this.#listener.assigned(committed);
     for (const { partition, offset } of positions) this.#positions.set(partition, offset);

@@ -18,6 +18,12 @@ export interface Position extends TopicPartition {
   readonly offset: number;
 }
 
+/** Where a partition is to be read from on. */
+export interface StartPosition extends Position {
+  /** The group's own offset; undefined where it has none, and begins where `auto.offset.reset` says. */
+  readonly committed: number | undefined;
+}
+
 export interface ProducedRecord {
   readonly key?: string;
   readonly value: Buffer;
@@ -68,7 +74,7 @@ export interface ConsumerListener {
    * group wants it read; the owner answers from where it does. Called at every rebalance, also for
    * partitions that stay.
    */
-  assigned(committed: readonly Position[]): readonly Position[];
+  assigned(starts: readonly StartPosition[]): readonly Position[];
   /** Nothing is ours any more, until the next `assigned`: the group rebalances, or is out of reach. */
   suspended(): void;
   /** The batch that follows the last one of its partition, without a gap and without an overlap. */

@@ -3,7 +3,7 @@ import type { ConsumerConfig, EachBatchPayload, Kafka } from "kafkajs";
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConsumerSettings } from "./client-settings.ts";
-import type { ConsumerListener, FetchedBatch, Position } from "./kafka-client.ts";
+import type { ConsumerListener, FetchedBatch, StartPosition } from "./kafka-client.ts";
 import { KafkajsSession } from "./kafkajs-session.ts";
 
 const settings: ConsumerSettings = {
@@ -77,7 +77,7 @@ async function begin(own?: Partial<ConsumerListener>) {
   } as unknown as Kafka;
   const fetched: FetchedBatch[] = [];
   const expired: [number, number][] = [];
-  const assigned: (readonly Position[])[] = [];
+  const assigned: (readonly StartPosition[])[] = [];
   const failures: unknown[] = [];
   const listener: ConsumerListener = {
     assigned(committed) {
@@ -163,6 +163,26 @@ void test("a partition is paused when it is assigned, and read from the position
   assert.deepEqual(fetched[0]?.records[0], {
     ...{ offset: 16, key: null, value: Buffer.from("v"), timestampMs: 5 },
   });
+});
+
+void test("the owner is told which offsets are the group's own, and which only where it begins", async () => {
+  const { join, assigned, state } = await begin();
+  await join(0, 1);
+  state.low = 20;
+  await join(0, 1);
+  assert.deepEqual(
+    assigned.map((starts) => starts.map(({ offset, committed }) => [offset, committed])),
+    [
+      [
+        [10, 10],
+        [0, undefined],
+      ],
+      [
+        [20, 10],
+        [20, undefined],
+      ],
+    ],
+  );
 });
 
 void test("an answer to a question of before the rebalance is not taken, and the position set anew", async () => {

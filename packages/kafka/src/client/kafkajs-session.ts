@@ -9,7 +9,13 @@ import {
 } from "kafkajs";
 import { createAssigner } from "./assigners.ts";
 import type { ConsumerSettings } from "./client-settings.ts";
-import type { ConsumerListener, FetchedRecord, Position, Subscription } from "./kafka-client.ts";
+import type {
+  ConsumerListener,
+  FetchedRecord,
+  Position,
+  StartPosition,
+  Subscription,
+} from "./kafka-client.ts";
 import { toKafkaError } from "./kafka-error.ts";
 
 export interface SessionOptions {
@@ -207,10 +213,10 @@ export class KafkajsSession {
     const { listener, clock } = this.#options;
     while (generation === this.#generation) {
       try {
-        const committed = await this.#committedPositions([...this.#assigned.keys()]);
+        const starts = await this.#startPositions([...this.#assigned.keys()]);
         if (generation !== this.#generation) return;
         this.#agreed = true;
-        for (const position of listener.assigned(committed)) this.#readFrom(position);
+        for (const position of listener.assigned(starts)) this.#readFrom(position);
         return;
       } catch (error) {
         if (generation !== this.#generation) return;
@@ -221,7 +227,7 @@ export class KafkajsSession {
     }
   }
 
-  async #committedPositions(partitions: readonly number[]): Promise<Position[]> {
+  async #startPositions(partitions: readonly number[]): Promise<StartPosition[]> {
     if (partitions.length === 0) return [];
     const { topic } = this.#options.subscription;
     const places = await this.#fetchPlaces();
@@ -235,7 +241,8 @@ export class KafkajsSession {
         );
       }
       const { committed, low, high } = place;
-      return { topic, partition, offset: this.#start(partition, committed, low, high) };
+      const offset = this.#start(partition, committed, low, high);
+      return { topic, partition, offset, committed: committed < 0 ? undefined : committed };
     });
   }
 

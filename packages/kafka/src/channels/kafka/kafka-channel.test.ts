@@ -1,4 +1,10 @@
-import { type Channel, type ChannelContext, EventBatch, systemRuntime } from "@millrace/core";
+import {
+  type Channel,
+  type ChannelContext,
+  EventBatch,
+  systemRuntime,
+  type TakeTransaction,
+} from "@millrace/core";
 import {
   channelContext,
   channelTakeContract,
@@ -369,6 +375,31 @@ void test("a group that was set back is read again from where it is", async (t) 
   kafka.group("flume").committed[0] = 1;
   kafka.group("flume").rebalance();
   assert.deepEqual(await takeNumbers(channel, 9), [2, 3, 4, 5, 6]);
+});
+
+void test("with auto.offset.reset = latest, what comes after the first take is not passed over by a rebalance or a restart", async (t) => {
+  const kafka = new FakeKafka(1);
+  kafka.startsAt = "latest";
+  const properties = { "kafka.consumer.auto.offset.reset": "latest" };
+  const { channel, clock } = await started(t, properties, kafka);
+  const takeSoon = async (from: Channel, time: FakeClock): Promise<TakeTransaction> => {
+    const taking = from.beginTake(9);
+    await time.advance(500);
+    return taking;
+  };
+  await put(channel, numberedBatch(1, 3));
+  const before = await takeSoon(channel, clock);
+  assert.equal(before.batch.length, 0, "what was there before is not for this group");
+  await put(channel, numberedBatch(4, 9));
+  const lent = await takeSoon(channel, clock);
+  kafka.group("flume").rebalance();
+  await lent.rollback();
+  const again = await takeSoon(channel, clock);
+  assert.deepEqual(numbersOf(again.batch), numbers(4, 9));
+  await channel.stop(never);
+  const next = await started(t, properties, kafka);
+  const rest = await takeSoon(next.channel, next.clock);
+  assert.deepEqual(numbersOf(rest.batch), numbers(4, 9));
 });
 
 void test("records that are no events are skipped, counted and named by their offsets", async (t) => {

@@ -136,6 +136,7 @@ class EventsInKafka implements Channel {
         takeWaitMs: Math.max(100, this.#options.pollTimeoutMs),
         memoryBytes: this.#options.memoryBytes,
         maxPollIntervalMs: consuming.maxPollIntervalMs,
+        startsAtLowest: consuming.settings.startsAt === "earliest",
       },
       this.#context,
       { client, metrics: this.#metrics, counters },

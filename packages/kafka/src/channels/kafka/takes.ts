@@ -17,6 +17,7 @@ import type {
   KafkaClient,
   KafkaConsumer,
   Position,
+  StartPosition,
   Subscription,
 } from "../../client/kafka-client.ts";
 import { toKafkaError } from "../../client/kafka-error.ts";
@@ -31,6 +32,8 @@ export interface TakesOptions {
   readonly takeWaitMs: number;
   readonly memoryBytes: number;
   readonly maxPollIntervalMs: number;
+  /** Whether a group that has no offset begins with the oldest record there is, each time. */
+  readonly startsAtLowest: boolean;
 }
 
 /**
@@ -98,10 +101,10 @@ export class Takes implements ConsumerListener {
     await this.#leave(deadline);
   }
 
-  assigned(committed: readonly Position[]): readonly Position[] {
+  assigned(starts: readonly StartPosition[]): readonly Position[] {
     const before = this.#queues;
     this.#queues = new Map();
-    for (const position of committed) {
+    for (const position of starts) {
       const queue = this.#keepOrMake(before.get(position.partition), position);
       this.#queues.set(position.partition, queue);
       before.delete(position.partition);
@@ -110,7 +113,7 @@ export class Takes implements ConsumerListener {
     this.#assigned = true;
     this.trouble = undefined;
     this.#context.log.debug(
-      `channel ${this.#context.name} reads ${committed.length} partitions of topic ${this.#options.subscription.topic}`,
+      `channel ${this.#context.name} reads ${starts.length} partitions of topic ${this.#options.subscription.topic}`,
     );
     this.#committer?.wake();
     this.#serve();
@@ -249,16 +252,23 @@ export class Takes implements ConsumerListener {
     await Promise.race([done, late]);
   }
 
-  /** The queue goes on where the group has not moved; else it begins where the group is. */
-  #keepOrMake(queue: PartitionQueue | undefined, position: Position): PartitionQueue {
-    const { topic, partition, offset } = position;
-    if (queue !== undefined && offset >= queue.committed) {
-      queue.settleBelow(offset);
-      queue.committed = offset;
+  /**
+   * The queue goes on where the group has not moved, or has no offset at all; else it begins where the
+   * group is. What was read from there on is not passed over by a later beginning: a group whose
+   * offset is not the one it begins at, as with `latest`, is told it at once.
+   */
+  #keepOrMake(queue: PartitionQueue | undefined, start: StartPosition): PartitionQueue {
+    const { topic, partition, offset, committed } = start;
+    const known = committed ?? (this.#options.startsAtLowest ? offset : -1);
+    if (queue !== undefined && (committed === undefined || offset >= queue.committed)) {
+      if (committed !== undefined) queue.settleBelow(offset);
+      queue.committed = known;
       return queue;
     }
     if (queue !== undefined) this.#giveUp(queue, "was set back by the group");
-    return new PartitionQueue(topic, partition, offset);
+    const made = new PartitionQueue(topic, partition, offset);
+    made.committed = known;
+    return made;
   }
 
   #giveUp(queue: PartitionQueue, why: string): void {
