@@ -87,6 +87,11 @@ const refused: readonly {
     template: /Set it to Retain, or guarantee: bestEffort/,
   },
   {
+    name: "the node's whole file system, to hold logs in",
+    set: ["edge.logs.hold.enabled=true", "edge.logs.path=/logs/"],
+    template: /would be the node's whole file system/,
+  },
+  {
     name: "a grace period apart from the drain's",
     set: ["collector.pod.terminationGracePeriodSeconds=10"],
     schema: /'terminationGracePeriodSeconds' not allowed/,

@@ -156,7 +156,7 @@ export function remap(text: string, directory: string, { ports, tls }: Stage): s
   let mapped = text
     .replaceAll("/etc/millrace/tls", tls)
     .replace(
-      /(?<![\w/.-])\/(etc\/millrace|run\/millrace|var\/lib\/millrace|var\/log\/pods)/g,
+      /(?<![\w/.-])\/(etc\/millrace|run\/millrace|var\/lib\/millrace|var\/log(?=\/))/g,
       `${directory}/$1`,
     ) // prettier-ignore
     .replace(/(dns:\/\/)[a-z][\w.-]*/g, "$1localhost")

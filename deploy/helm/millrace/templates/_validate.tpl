@@ -18,6 +18,9 @@ events or cannot work. All problems are told at once, each with its fix.
 {{- if and $v.edge.enabled (ne (toString $v.edge.updateStrategy.maxSurge) "0") -}}
 {{- $found = append $found "edge.updateStrategy.maxSurge must be 0: two agents cannot share a state directory, so the new one would wait for the old one while that is not stopped. Use edge.updateStrategy.maxUnavailable." -}}
 {{- end -}}
+{{- if and $v.edge.enabled $v.edge.logs.hold.enabled (eq (dir (trimSuffix "/" $v.edge.logs.path)) "/") -}}
+{{- $found = append $found "edge.logs.hold needs the directory above edge.logs.path, which would be the node's whole file system. Put the logs deeper, or turn hold off." -}}
+{{- end -}}
 {{- if and $v.collector.enabled (eq $v.collector.channel "memory") $most -}}
 {{- $found = append $found "collector.channel: memory loses what it holds when a pod ends. Set guarantee: bestEffort if you accept that, or collector.channel: durable or direct." -}}
 {{- end -}}

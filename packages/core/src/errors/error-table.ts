@@ -271,6 +271,11 @@ export const errorTable = {
     says: "A file or directory named in the configuration does not exist.",
     todo: "Create it, or correct the property.",
   },
+  HOLD_LOCKED: {
+    answer: "fatal",
+    says: "Another source of this node holds its logs in the same holdDirectory.",
+    todo: "Stop the other agent, or give each source a holdDirectory of its own.",
+  },
   PORT_IN_USE: {
     answer: "fatal",
     says: "The port or the Unix socket to listen on is taken: something answers there.",

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
   createFakeContainer,
@@ -29,7 +29,7 @@ export interface FakePod {
   readonly uid: string;
   /** The container, made when it is asked for first. */
   container(name: string): FakeContainer;
-  /** The pod is gone, with its logs. */
+  /** The pod is gone, with its logs; garbage is collected behind it. */
   delete(): void;
 }
 
@@ -44,6 +44,11 @@ export interface FakeKubelet {
   /** `/var/log/containers`: links to the logs that are written. */
   readonly containersDirectory: string;
   pod(name: FakePodName): FakePod;
+  /**
+   * What kubelet does every minute: removes all that is in the directory of pods' logs and is no
+   * living pod's, by what stands behind the last underscore (pkg/kubelet/kuberuntime/kuberuntime_gc.go).
+   */
+  collectGarbage(): void;
 }
 
 export function createFakeKubelet(options: FakeKubeletOptions): FakeKubelet {
@@ -51,13 +56,22 @@ export function createFakeKubelet(options: FakeKubeletOptions): FakeKubelet {
   const containersDirectory = join(options.directory, "containers");
   mkdirSync(podsDirectory, { recursive: true });
   mkdirSync(containersDirectory, { recursive: true });
+  const living = new Set<string>();
+  const collectGarbage = (): void => {
+    for (const name of readdirSync(podsDirectory)) {
+      if (living.has(name.slice(name.lastIndexOf("_") + 1))) continue;
+      rmSync(join(podsDirectory, name), { recursive: true, force: true });
+    }
+  };
 
   return {
     podsDirectory,
     containersDirectory,
+    collectGarbage,
     pod({ namespace = "default", name, uid = uidOf(`${namespace}/${name}`) }) {
       const containers = new Map<string, FakeContainer>();
       const directory = join(podsDirectory, `${namespace}_${name}_${uid}`);
+      living.add(uid);
       return {
         namespace,
         name,
@@ -79,7 +93,8 @@ export function createFakeKubelet(options: FakeKubeletOptions): FakeKubelet {
         },
         delete() {
           for (const container of containers.values()) container.delete();
-          rmSync(directory, { recursive: true, force: true });
+          living.delete(uid);
+          collectGarbage();
         },
       };
     },

@@ -1,6 +1,8 @@
 import { type FollowedNode, followFakeNode, optionsOf } from "@millrace/testing";
 import assert from "node:assert/strict";
 import {
+  existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -13,6 +15,7 @@ import {
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { gzipSync } from "node:zlib";
+import { source as definition } from "./index.ts";
 import { createKubernetesSource } from "./kubernetes-source.ts";
 import { options } from "./options.ts";
 
@@ -26,6 +29,10 @@ const given = (
     properties,
     create: (all, context) => createKubernetesSource(optionsOf(options, all), context),
   });
+
+/** Of held logs; beside them is the lock. */
+const linksOf = ({ folder }: { readonly folder: string }): string[] =>
+  readdirSync(join(folder, "hold")).filter((name) => /^[0-9a-f]{16}-\d+$/.test(name));
 
 void test("rotated and compressed logs are read in their order, each once", async (test) => {
   const made = await given(test);
@@ -137,14 +144,14 @@ void test("a held log is read by the next run though it is deleted, and its link
   await made.poll();
   await made.stop();
   pod.delete();
-  assert.equal(readdirSync(join(made.folder, "hold")).length, 1);
+  assert.equal(linksOf(made).length, 1);
   await made.start();
   await made.drain();
   made.pass(6000);
   await made.drain();
   assert.deepEqual(made.bodies(), ["line 0", "line 1", "line 2"]);
   assert.equal(made.value("millrace_source_files_lost_total"), 0);
-  assert.deepEqual(readdirSync(join(made.folder, "hold")), []);
+  assert.deepEqual(linksOf(made), []);
 });
 
 void test("deleted logs beyond holdBytes are given up, oldest first, and counted", async (test) => {
@@ -325,7 +332,7 @@ void test("links are released of a log that was compressed while no agent ran", 
   made.pass(6000);
   await made.drain();
   assert.deepEqual(made.bodies(), ["line 0", "line 1", "line 2", "line 3"]);
-  assert.equal(readdirSync(join(made.folder, "hold")).length, 1);
+  assert.equal(linksOf(made).length, 1);
 });
 
 void test("a log that was empty when the agent stopped is read by its link when it is deleted then", async (test) => {
@@ -341,7 +348,7 @@ void test("a log that was empty when the agent stopped is read by its link when 
   made.pass(6000);
   await made.drain();
   assert.deepEqual(made.bodies(), ["only the link has it"]);
-  assert.deepEqual(readdirSync(join(made.folder, "hold")), []);
+  assert.deepEqual(linksOf(made), []);
 });
 
 void test("a compressed log that is damaged from its first byte is counted, once", async (test) => {
@@ -378,10 +385,45 @@ void test("a container that is not read any more leaves no links", async (test) 
   const made = await given(test, { hold: "true" });
   made.kubelet.pod({ name: "web-0" }).container("app").write("stdout", "one");
   await made.drain();
-  const links = (): string[] => readdirSync(join(made.folder, "hold"));
+  const links = (): string[] => linksOf(made);
   assert.equal(links().length, 1);
   await made.stop();
   await made.start({ excludePods: "web-.*" });
   await made.drain();
   assert.deepEqual(links(), []);
+});
+
+void test("two sources do not take each other's links away: the second is refused", async (test) => {
+  const made = await given(test, { hold: "true" });
+  made.kubelet.pod({ name: "web-0" }).container("app").write("stdout", "one");
+  await made.drain();
+  assert.equal(linksOf(made).length, 1);
+  const other = await given(test);
+  const shared = { hold: "true", holdDirectory: join(made.folder, "hold") };
+  await assert.rejects(other.start(shared), {
+    code: "HOLD_LOCKED",
+    message: /^process \d+ on .* holds holdDirectory .*hold$/,
+  });
+  assert.equal(linksOf(made).length, 1);
+  await made.stop();
+  await other.start(shared);
+});
+
+void test("links in the directory of pods, where kubelet would remove them, are refused", async (test) => {
+  const made = await given(test);
+  const inside = join(made.kubelet.podsDirectory, ".hold");
+  mkdirSync(inside);
+  made.kubelet.collectGarbage();
+  assert.equal(existsSync(inside), false, "as kubelet does with what is no pod's");
+  const problemsOf = (properties: Record<string, string>) =>
+    definition.check?.(optionsOf(options, { path: "/var/log/pods", hold: "true", ...properties }));
+  assert.deepEqual(problemsOf({}), []);
+  assert.deepEqual(problemsOf({ holdDirectory: "/var/log/pods-of-mine" }), []);
+  assert.deepEqual(problemsOf({ hold: "false", holdDirectory: "/var/log/pods/.hold" }), []);
+  for (const holdDirectory of ["/var/log/pods", "/var/log/pods/.hold", "/var/log/x/../pods/y/z"]) {
+    const [problem, ...others] = problemsOf({ holdDirectory }) ?? [];
+    assert.equal(others.length, 0);
+    assert.equal(problem?.key, "holdDirectory");
+    assert.match(problem?.message ?? "", /kubelet removes .* such as \/var\/log\/millrace-hold$/);
+  }
 });

@@ -5,6 +5,7 @@ import {
   type PollableSource,
   type PollBackoff,
   sleep,
+  socketLocks,
   type SourceContext,
   systemErrorCode,
   toMillraceError,
@@ -96,9 +97,10 @@ class KubernetesSource implements PollableSource {
     this.#reader = new LineReader(options.maxLineBytes * 6 + lineOverheadBytes, "LF");
     const metrics = declareLogMetrics(context.metrics);
     const { link } = files;
+    const { locks = socketLocks } = context.runtime;
     const hold =
       options.hold && link !== undefined
-        ? new Hold({ ...files, link }, options.holdDirectory, context.log)
+        ? new Hold({ ...files, link }, options.holdDirectory, locks, context.log)
         : undefined;
     this.#follow = { runtime: context.runtime, log: context.log, metrics, hold };
     this.#read = {
@@ -156,6 +158,7 @@ class KubernetesSource implements PollableSource {
     const containers = [...this.#containers.values()];
     this.#containers.clear();
     await Promise.all(containers.map(({ files }) => files.stop()));
+    await this.#follow.hold?.stop();
     this.#pods?.release();
     this.#pods = undefined;
     this.#reader.clear();

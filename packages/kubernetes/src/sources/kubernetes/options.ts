@@ -7,6 +7,7 @@ import {
   prefixed,
   text,
 } from "@millrace/core";
+import { dirname, isAbsolute, join, relative } from "node:path";
 import { podOptions } from "../../pods/pod-settings.ts";
 
 export const options = {
@@ -68,8 +69,8 @@ export const options = {
   ),
   holdDirectory: text(
     "holdDirectory",
-    "Where those links are: on the logs' own file system, writable",
-    { default: "/var/log/pods/.millrace-hold" },
+    "Where those links are: writable, on the logs' own file system and mount, beside `path` and not in it, of this source alone",
+    { default: "/var/log/millrace-hold" },
   ),
   holdBytes: integer(
     "holdBytes",
@@ -124,6 +125,18 @@ export interface NamePatterns {
   readonly excludePods: readonly RegExp[];
   readonly multiline: readonly MultilineRule[];
   readonly problems: readonly { readonly key: string; readonly message: string }[];
+}
+
+/** kubelet removes from its directory, every minute, what belongs to no pod that it knows. */
+export function holdProblems({
+  hold,
+  holdDirectory,
+  path,
+}: Pick<KubernetesOptions, "hold" | "holdDirectory" | "path">): NamePatterns["problems"] {
+  const way = relative(path, holdDirectory);
+  if (!hold || way.startsWith("..") || isAbsolute(way)) return [];
+  const message = `${holdDirectory} is in ${path}, where kubelet removes what is no pod's; choose one beside it, such as ${join(dirname(path), "millrace-hold")}`;
+  return [{ key: "holdDirectory", message }];
 }
 
 type PatternOptions = Pick<
