@@ -1,13 +1,4 @@
-import {
-  EventBatch,
-  type FileHandle,
-  type FileSystem,
-  MillraceError,
-  type SequenceSet,
-  systemErrorCode,
-  writeFully,
-} from "@millrace/core";
-import { dirname, join } from "node:path";
+import { EventBatch, type FileSystem, MillraceError, type SequenceSet } from "@millrace/core";
 import { readU64 } from "../format/bytes.ts";
 import { extType, recordType } from "../format/record.ts";
 import type { KeyProvider } from "../keys/key-provider.ts";
@@ -17,6 +8,7 @@ import type { ReadRecord, RecordReader } from "../log/record-reader.ts";
 import { openForReading, type Segment } from "../log/segment.ts";
 import { type TolerantHandle, tolerantHandle } from "../log/tolerant-handle.ts";
 import type { EventQueue, Stretch } from "./event-queue.ts";
+import { keepDamaged, type Kept } from "./quarantine.ts";
 import { type Room, roomBytesOf } from "./room.ts";
 import { smallPutBytes } from "./small-slab.ts";
 
@@ -34,8 +26,17 @@ export interface BacklogParts {
   /** Opens encrypted segments; a start has seen to it that it can. */
   readonly keys: KeyProvider | undefined;
   readonly onCorruption: "stop" | "quarantine";
-  /** Events `[first, end)` that can never be read; `unsettled` of them were not delivered yet. */
-  lost(first: number, end: number, unsettled: number, error: MillraceError): void;
+  lost(events: LostEvents): void;
+}
+
+/** Events `[first, end)` that can never be read; `unsettled` of them were not delivered yet. */
+export interface LostEvents {
+  readonly first: number;
+  readonly end: number;
+  readonly unsettled: number;
+  readonly error: MillraceError;
+  /** What became of their bytes. */
+  readonly kept: Kept;
 }
 
 interface OpenedSegment {
@@ -184,35 +185,13 @@ export class BacklogReader {
       { context: { path: segment.path, offset, first: nextSequence, end } },
     );
     if (this.#parts.onCorruption === "stop") throw error;
-    await this.#setAside(segment, handle, offset, behind);
+    const range = { from: offset, to: behind };
+    const kept = await keepDamaged(this.#parts.files, segment, handle, range);
     const unsettled = missing.reduce((sum, range) => sum + range.end - range.first, 0);
     stretch.offset = behind;
     stretch.nextSequence = end;
     stretch.events -= unsettled;
-    this.#parts.lost(nextSequence, end, unsettled, error);
-  }
-
-  /** Keeps the damaged bytes in a file of their own, for whoever wants to look. */
-  async #setAside(segment: Segment, source: FileHandle, from: number, to: number): Promise<void> {
-    const { files } = this.#parts;
-    const name = `quarantine-${segment.id.toString(16)}-${from}-${to}.bin`;
-    try {
-      const target = await files.open(join(dirname(segment.path), name), "create");
-      try {
-        const chunk = Buffer.allocUnsafe(Math.min(windowBytes, to - from));
-        for (let at = from; at < to; at += chunk.length) {
-          const read = await source.read(chunk, 0, Math.min(chunk.length, to - at), at);
-          if (read === 0) break;
-          await writeFully(target, [chunk.subarray(0, read)], at - from);
-        }
-        await target.datasync();
-      } finally {
-        await target.close();
-      }
-    } catch (error) {
-      if (systemErrorCode(error) === "") throw error;
-      // A full disk, or set aside before: the events are lost either way.
-    }
+    this.#parts.lost({ first: nextSequence, end, unsettled, error, kept });
   }
 
   async #open(stretch: Stretch): Promise<OpenedSegment> {

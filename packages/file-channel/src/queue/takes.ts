@@ -14,7 +14,7 @@ import { segmentHeaderBytes } from "../format/segment-header.ts";
 import type { LogState } from "../log/log-state.ts";
 import type { LogWriter, StoredPut } from "../log/log-writer.ts";
 import type { FileChannelOptions } from "../options.ts";
-import { BacklogReader, readAheadBytes } from "./backlog-reader.ts";
+import { BacklogReader, type LostEvents, readAheadBytes } from "./backlog-reader.ts";
 import { EventQueue, joinPieces, rangeOf } from "./event-queue.ts";
 import { type Piece, splitPiece } from "./piece.ts";
 import { recoveredStretches } from "./recovered-stretches.ts";
@@ -109,7 +109,7 @@ export class Takes {
       settled: { lowest: state.lowest, above },
       keys: this.#options.keys,
       onCorruption: this.#options.onCorruption,
-      lost: (first, end, unsettled, error) => this.#lost(first, end, unsettled, error),
+      lost: (events) => this.#lost(events),
     });
     await this.#reader.peek();
     this.#isOpen = true;
@@ -220,9 +220,13 @@ export class Takes {
     if (!this.#canTake()) this.fail(error);
   }
 
-  #lost(first: number, end: number, unsettled: number, error: MillraceError): void {
+  #lost({ first, end, unsettled, error, kept }: LostEvents): void {
     const { log } = this.#context;
-    log.error(`${unsettled} events are lost and set aside: ${error.message}`, error.context);
+    const where =
+      "path" in kept
+        ? `set aside in ${kept.path}`
+        : `could not even be set aside (${kept.failure})`;
+    log.error(`${unsettled} events are lost and ${where}: ${error.message}`, error.context);
     this.#metrics.errors.corrupt.value++;
     this.#metrics.corruptDiscarded.value += unsettled;
     this.#errors++;
