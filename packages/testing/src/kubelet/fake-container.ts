@@ -44,6 +44,8 @@ export interface FakeContainer {
   /** The two halves of `rotate`: between them the runtime writes to the renamed file. */
   beginRotation(): readonly string[];
   reopen(): void;
+  /** Instead of `reopen`: the runtime did not, and kubelet gives the log its name back. */
+  cancelRotation(): void;
   /** The runtime starts it again: the next number's log. */
   restart(): void;
   /** Its directory is removed. */
@@ -58,6 +60,7 @@ export function createFakeContainer(options: FakeContainerOptions): FakeContaine
   let restarts = 0;
   let rotations = 0;
   let lines = 0;
+  let rotated = "";
   let handle: number | undefined;
 
   const livePath = (): string => join(directory, `${restarts}.log`);
@@ -97,7 +100,8 @@ export function createFakeContainer(options: FakeContainerOptions): FakeContaine
   const beginRotation = (): readonly string[] => {
     const removed = removeExcess(removeUnused(rotatedLogs(livePath())), maxFiles);
     for (const path of removed.kept) compress(path);
-    renameSync(livePath(), `${livePath()}.${rotationTime(rotations++)}`);
+    rotated = `${livePath()}.${rotationTime(rotations++)}`;
+    renameSync(livePath(), rotated);
     return removed.removed.map((path) => basename(path));
   };
 
@@ -124,6 +128,7 @@ export function createFakeContainer(options: FakeContainerOptions): FakeContaine
     },
     beginRotation,
     reopen: open,
+    cancelRotation: () => renameSync(rotated, livePath()),
     restart() {
       restarts++;
       open();

@@ -53,7 +53,15 @@ interface Container {
 }
 
 type Counts = Record<
-  "rotated" | "removed" | "restarted" | "deleted" | "stopped" | "crashed" | "blocked" | "waited",
+  | "rotated"
+  | "removed"
+  | "restarted"
+  | "deleted"
+  | "stopped"
+  | "crashed"
+  | "blocked"
+  | "waited"
+  | "cancelled",
   number
 >;
 
@@ -68,6 +76,7 @@ class Run {
     crashed: 0,
     blocked: 0,
     waited: 0,
+    cancelled: 0,
   };
   /** Token to how often it arrived. */
   readonly arrived = new Map<string, number>();
@@ -168,6 +177,7 @@ class Run {
     else if (pick < 65) await this.#crash();
     else if (pick < 69) this.#isBlocked = !this.#isBlocked;
     else if (pick < 72) await this.#wait();
+    else if (pick < 75) await this.#cancelRotation(this.#any());
     else await this.poll();
     if (this.#isBlocked) this.counts.blocked++;
   }
@@ -253,6 +263,17 @@ class Run {
     container.rotated.push(container.live);
     container.live = newContent();
     container.contents.push(container.live);
+  }
+
+  /** The runtime could not be reached. */
+  async #cancelRotation(container: Container): Promise<void> {
+    this.counts.cancelled++;
+    const removed = container.fake.beginRotation();
+    for (const content of container.rotated.splice(0, removed.length)) this.#remove(content);
+    this.counts.removed += removed.length;
+    if (this.#random.integer(2) === 0) this.#write(container);
+    for (let i = this.#random.integer(3); i > 0; i--) await this.poll();
+    container.fake.cancelRotation();
   }
 
   #restartContainer(container: Container): void {
@@ -368,7 +389,15 @@ void test(`${seeds} seeds of rotations, compressions, deletions, restarts and cr
   }
   test.diagnostic(JSON.stringify(sums));
   if (seeds < 20) return;
-  for (const name of ["rotated", "removed", "restarted", "deleted", "stopped", "crashed"])
+  for (const name of [
+    "rotated",
+    "removed",
+    "restarted",
+    "deleted",
+    "stopped",
+    "crashed",
+    "cancelled",
+  ])
     assert.ok((sums[name] ?? 0) >= seeds / 2, `${name}: ${sums[name]}`);
   assert.ok((sums["lostFiles"] ?? 0) > 0, "nothing that was gone was counted");
   assert.ok((sums["owed"] ?? 0) > seeds * 50, `${sums["owed"]} owed`);
