@@ -152,9 +152,9 @@ class Opener {
     const inUse = new Set(this.#state.segments.map(({ path }) => path));
     if (newest !== undefined) this.#store.continueBehind(newest.directory);
     let id = recovered?.nextId ?? (newest?.id ?? 0) + 1;
-    while (this.#identity.directories.some((root) => inUse.has(segmentPath(root, id)))) id++;
     let failure: unknown;
     for (const directory of await this.#store.directoryOrder()) {
+      while (this.#identity.directories.some((root) => inUse.has(segmentPath(root, id)))) id++;
       let file: PreparedFile | undefined;
       try {
         file = await this.#store.prepare(directory, id, true);
@@ -163,6 +163,8 @@ class Opener {
         await file?.handle.close();
         if (error instanceof SyncError || error instanceof MillraceError) throw error;
         failure = error;
+        // Its header may be there all the same: the next one must be newer.
+        id++;
       }
     }
     throw writeError(failure, "a segment for this start");
