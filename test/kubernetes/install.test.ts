@@ -19,8 +19,24 @@ async function podsOf({ node }: Cluster, namespace: string): Promise<Map<string,
   return new Map(lasting.map(({ metadata }) => [metadata.name, metadata.uid]));
 }
 
-async function namesOf({ api }: Cluster, namespace: string, kind: string): Promise<string[]> {
-  const objects = await api.list(`/api/v1/namespaces/${namespace}/${kind}`);
+/** The same, once every workload has its pods: `helm --wait` takes a DaemonSet that no controller saw yet for ready. */
+async function settledPodsOf(cluster: Cluster, namespace: string): Promise<Map<string, string>> {
+  for (const kind of ["statefulset", "daemonset"]) {
+    for (const name of await namesOf(cluster, namespace, `${kind}s`, "/apis/apps/v1")) {
+      const status = ["rollout", "status", `${kind}/${name}`, "-n", namespace, "--timeout=90s"];
+      await cluster.run("kubectl", ...status);
+    }
+  }
+  return podsOf(cluster, namespace);
+}
+
+async function namesOf(
+  { api }: Cluster,
+  namespace: string,
+  kind: string,
+  group = "/api/v1",
+): Promise<string[]> {
+  const objects = await api.list(`${group}/namespaces/${namespace}/${kind}`);
   return objects.map(({ metadata }) => metadata.name).sort();
 }
 
@@ -43,7 +59,7 @@ void test("helm installs, upgrades, rolls back, removes and installs again; runn
   const certificate = new X509Certificate(pem("tls.crt"));
   assert.ok(certificate.checkIssued(new X509Certificate(pem("ca.crt"))));
   assert.equal(certificate.checkHost("millrace-collector"), "millrace-collector");
-  const first = await podsOf(cluster, "logging");
+  const first = await settledPodsOf(cluster, "logging");
   const [edge = "", ...others] = [...first.keys()].sort().reverse();
   assert.match(edge, /^millrace-edge-/);
   assert.deepEqual(others, ["millrace-collector-1", "millrace-collector-0"]);
@@ -51,21 +67,21 @@ void test("helm installs, upgrades, rolls back, removes and installs again; runn
 
   // Only the file in the ConfigMap is another one: nobody restarts, and the certificates stay.
   await upgrade("--set", "edge.extraConf=edge.sources.logs.batchSize = 321");
-  assert.deepEqual(await podsOf(cluster, "logging"), first);
+  assert.deepEqual(await settledPodsOf(cluster, "logging"), first);
   const config = await api.get("/api/v1/namespaces/logging/configmaps/millrace-edge");
   assert.match(config.data?.["edge.conf"] ?? "", /batchSize = 321/);
   assert.match(jobOutput(), /and stays/);
   assert.deepEqual((await api.get("/api/v1/namespaces/logging/secrets/millrace-tls")).data, secret.data); // prettier-ignore
 
   await upgrade("--set", "collector.replicas=3", "--set", "config.onChange=roll");
-  const rolled = await podsOf(cluster, "logging");
+  const rolled = await settledPodsOf(cluster, "logging");
   assert.equal(rolled.size, 4);
   assert.ok([...rolled.values()].every((uid) => ![...first.values()].includes(uid)));
 
   await run("helm", "rollback", "millrace", "1", ...at, ...waiting);
   const config1 = await api.get("/api/v1/namespaces/logging/configmaps/millrace-edge");
   assert.doesNotMatch(config1.data?.["edge.conf"] ?? "", /batchSize = 321/);
-  assert.equal((await podsOf(cluster, "logging")).size, 3);
+  assert.equal((await settledPodsOf(cluster, "logging")).size, 3);
 
   await run("helm", "uninstall", "millrace", ...at, ...waiting);
   // What owned them is gone; they are collected behind it.
@@ -78,7 +94,7 @@ void test("helm installs, upgrades, rolls back, removes and installs again; runn
   }
 
   await run("helm", "install", "millrace", chart, ...at, ...waiting, ...defaults);
-  assert.equal((await podsOf(cluster, "logging")).size, 3);
+  assert.equal((await settledPodsOf(cluster, "logging")).size, 3);
   assert.deepEqual((await api.get("/api/v1/namespaces/logging/secrets/millrace-tls")).data, secret.data); // prettier-ignore
 });
 
@@ -111,7 +127,7 @@ void test("every file of values is installed; controllers may make every pod whe
       const values = ["-f", join(valuesFolder, `${name}.yaml`)];
       const said = await run("helm", "install", "millrace", chart, "-n", namespace, ...values, ...waiting); // prettier-ignore
       assert.doesNotMatch(said, warning);
-      const running = (await podsOf(cluster, namespace)).size;
+      const running = (await settledPodsOf(cluster, namespace)).size;
       assert.ok(running > 0);
       pods += running;
       const events = await api.list(`/api/v1/namespaces/${namespace}/events`);
@@ -145,10 +161,7 @@ void test("kubectl apply -k makes the same from the plain manifests, and a secon
   if (cluster === undefined) return;
   const apply = ["apply", "-k", join(root, "deploy/kubernetes")];
   assert.doesNotMatch(await cluster.run("kubectl", ...apply), warning);
-  for (const workload of ["statefulset/millrace-collector", "daemonset/millrace-edge"]) {
-    await cluster.run("kubectl", "rollout", "status", workload, "-n", "millrace", "--timeout=90s");
-  }
-  assert.equal((await podsOf(cluster, "millrace")).size, 3);
+  assert.equal((await settledPodsOf(cluster, "millrace")).size, 3);
   assert.match(cluster.jobOutput(), /secret millrace\/millrace-tls: an authority/);
   assert.doesNotMatch(await cluster.run("kubectl", ...apply), / created$/m);
   // Fails where the API server would have anything else afterwards.
