@@ -1,8 +1,9 @@
 import type { LiveSegment, Snapshot } from "../format/snapshot.ts";
 import { LogState } from "../log/log-state.ts";
 import { type SegmentFile } from "./segment-files.ts";
-import type { SurveyParts } from "./survey.ts";
+import type { MissingSegment, SurveyParts } from "./survey.ts";
 import {
+  absentSegment,
   applyTo,
   findLive,
   type Headers,
@@ -15,7 +16,8 @@ import type { ToolContext } from "./tool-context.ts";
 /**
  * The state as of the newest segment's beginning, whose own snapshot does not verify: from the last
  * snapshot before that does, and every put and acknowledgement found since. What was freed in
- * between held nothing that was still to be delivered.
+ * between held nothing that was still to be delivered; a file that is there and shows nothing was
+ * not freed, and what stood in it is missing.
  */
 export async function rebuildState(
   context: ToolContext,
@@ -29,12 +31,16 @@ export async function rebuildState(
     .sort((a, b) => a.header.firstSequence - b.header.firstSequence || a.header.id - b.header.id);
   const base = await newestSnapshot(context, older);
   const guesses: string[] = [];
-  const { state, segments } = begin(base, found, older, headers);
+  const { state, segments, missing } = begin(base, found, older, headers);
+  const unreadable = found.filter((file) => headers.find(file, undefined) === undefined);
   const follow = older.filter(({ header }) => header.id >= (base?.from.header.id ?? 0));
   let whole = base !== undefined;
   let before: SurveyedSegment | undefined;
   for (const one of [...follow, newest]) {
     if (before !== undefined && one.header.previousId !== before.header.id) whole = false;
+    const after = before?.header.id ?? base?.from.header.id ?? 0;
+    const between = unreadable.filter(({ namedId }) => namedId > after && namedId < one.header.id);
+    missing.push(...missingIn(between, state, one));
     skipTo(state, one.header.firstSequence);
     before = one;
     segments.push(one);
@@ -51,7 +57,7 @@ export async function rebuildState(
       "a segment in between was freed, with acknowledgements in it: some events may be delivered a second time",
     );
   }
-  return { state, segments, missing: [], guesses };
+  return { state, segments, missing, guesses };
 }
 
 async function newestSnapshot(
@@ -70,36 +76,62 @@ function begin(
   found: readonly SegmentFile[],
   older: readonly SurveyedSegment[],
   headers: Headers,
-): { state: LogState; segments: SurveyedSegment[] } {
+): { state: LogState; segments: SurveyedSegment[]; missing: MissingSegment[] } {
   if (base === undefined) {
     const first = older[0]?.header.firstSequence ?? 1;
     const nothing = { acknowledged: [], discardedTotal: 0, segments: [] };
     const totals = { lowest: first, putTotal: first - 1, takenTotal: first - 1 };
-    return { state: new LogState({ ...totals, ...nothing }, first), segments: [] };
+    return { state: new LogState({ ...totals, ...nothing }, first), segments: [], missing: [] };
   }
   const { snapshot, from } = base;
   const state = new LogState(snapshot, from.header.firstSequence);
   const segments: SurveyedSegment[] = [];
+  const missing: MissingSegment[] = [];
   for (const live of snapshot.segments) {
-    const { one } = findLive(live, found, headers);
+    const { one, file } = findLive(live, found, headers);
     // Not there: it was freed since, so all of it had been delivered.
-    if (one === undefined) settle(state, live);
-    else {
-      const { segment } = one;
-      const low = Math.max(live.firstSequence, state.lowest);
-      const open = Math.max(0, live.nextSequence - low);
-      segment.unacknowledged = open - state.acknowledged.countIn(low, live.nextSequence);
-      segments.push(one);
-      state.segments.push(segment);
+    if (file === undefined) {
+      settle(state, live);
+      continue;
     }
+    if (one === undefined) missing.push({ ...live, file });
+    else segments.push(one);
+    const segment = one?.segment ?? absentSegment(live, from.header);
+    const low = Math.max(live.firstSequence, state.lowest);
+    const open = Math.max(0, live.nextSequence - low);
+    segment.unacknowledged = open - state.acknowledged.countIn(low, live.nextSequence);
+    state.segments.push(segment);
   }
-  return { state, segments };
+  return { state, segments, missing };
 }
 
 function settle(state: LogState, { firstSequence, nextSequence }: LiveSegment): void {
   if (firstSequence < nextSequence) {
     state.acknowledge([{ first: firstSequence, end: nextSequence }]);
   }
+}
+
+/**
+ * Sequences that no segment holds, between two where a file lies that shows nothing, stood in that
+ * file: they are not known to be delivered. The first of several files stands for all.
+ */
+function missingIn(
+  files: readonly SegmentFile[],
+  state: LogState,
+  next: SurveyedSegment,
+): MissingSegment[] {
+  const { nextSequence: firstSequence } = state;
+  const { firstSequence: nextSequence } = next.header;
+  if (nextSequence <= firstSequence) return [];
+  return files.map((file, index) => {
+    const first = index === 0 ? firstSequence : nextSequence;
+    const { namedId: id, place: directory, size: end } = file;
+    const live = { id, run: next.header.run, directory, end, nextSequence, firstSequence: first };
+    const segment = absentSegment({ ...live, nextSequence: first }, next.header);
+    state.segments.push(segment);
+    if (index === 0) state.put(segment, nextSequence - first);
+    return { ...live, file };
+  });
 }
 
 /** Sequences that no segment holds any more were delivered, or their segment would be there. */

@@ -1,9 +1,8 @@
 import { type FileSystem, MillraceError } from "@millrace/core";
 import { recordFlag, recordType } from "../format/record.ts";
-import { type SegmentHeader, segmentHeaderBytes } from "../format/segment-header.ts";
+import { segmentHeaderBytes } from "../format/segment-header.ts";
 import type { LiveSegment, Snapshot } from "../format/snapshot.ts";
 import { LogState } from "../log/log-state.ts";
-import type { Segment } from "../log/segment.ts";
 import { lookAtDirectories, type SurveyedDirectory } from "./directories.ts";
 import { firstSequenceOf } from "./first-sequence.ts";
 import { rebuildState } from "./rebuild-state.ts";
@@ -15,6 +14,7 @@ import {
   type SegmentFile,
 } from "./segment-files.ts";
 import {
+  absentSegment,
   applyTo,
   findLive,
   Headers,
@@ -40,6 +40,9 @@ export interface NewestWalk {
   readonly unreadable: readonly ByteRange[];
 }
 
+/** What a snapshot says of a segment, and the file of its name, which shows nothing of it. */
+export type MissingSegment = LiveSegment & { readonly file: SegmentFile | undefined };
+
 /** What lies in a channel's directories, as far as it can be read. Nothing is written to get it. */
 export interface Survey {
   readonly directories: readonly SurveyedDirectory[];
@@ -52,7 +55,7 @@ export interface Survey {
   readonly newest: SurveyedSegment;
   readonly walk: NewestWalk;
   /** Listed by the snapshot and not there, or without anything that could be read. */
-  readonly missing: readonly (LiveSegment & { readonly file: SegmentFile | undefined })[];
+  readonly missing: readonly MissingSegment[];
   /** Segment files that nothing needs: the next start frees them. */
   readonly leftovers: readonly SegmentFile[];
   /** Sentences about what could not be known, where a snapshot had to be rebuilt. */
@@ -120,7 +123,7 @@ function listedBy(
 ): SurveyParts {
   const state = new LogState(snapshot, newest.header.firstSequence);
   const segments: SurveyedSegment[] = [];
-  const missing: (LiveSegment & { file: SegmentFile | undefined })[] = [];
+  const missing: MissingSegment[] = [];
   for (const live of snapshot.segments) {
     const { one, file } = findLive(live, found, headers);
     if (one === undefined) missing.push({ ...live, file });
@@ -134,21 +137,6 @@ function listedBy(
   segments.push(newest);
   state.segments.push(newest.segment);
   return { state, segments, missing, guesses: [] };
-}
-
-function absentSegment(live: LiveSegment, like: SegmentHeader): Segment {
-  const { id, run, firstSequence, nextSequence, end, directory } = live;
-  const header: SegmentHeader = { ...like, id, run, firstSequence };
-  return {
-    id,
-    directory,
-    path: "",
-    header,
-    nextSequence,
-    end,
-    unacknowledged: 0,
-    handle: undefined,
-  };
 }
 
 async function walkNewest(

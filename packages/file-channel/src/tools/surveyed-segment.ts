@@ -87,6 +87,22 @@ function surveyed(
   return { file, header, rebuilt, segment };
 }
 
+/** Stands in the state for a segment of which nothing can be read. */
+export function absentSegment(live: LiveSegment, like: SegmentHeader): Segment {
+  const { id, run, firstSequence, nextSequence, end, directory } = live;
+  const header: SegmentHeader = { ...like, id, run, firstSequence };
+  return {
+    id,
+    directory,
+    path: "",
+    header,
+    nextSequence,
+    end,
+    unacknowledged: 0,
+    handle: undefined,
+  };
+}
+
 /** The file a snapshot means, by its header, or by its name where the header is damaged. */
 export function findLive(
   live: LiveSegment,
