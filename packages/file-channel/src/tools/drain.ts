@@ -4,6 +4,7 @@ import {
   createChannelCounters,
   DeliveryError,
   type EventBatch,
+  fileExists,
   type Log,
   MillraceError,
   noMetrics,
@@ -14,8 +15,10 @@ import {
   yieldToEventLoop,
 } from "@millrace/core";
 import { createFileChannel, type FileChannel } from "../file-channel.ts";
+import type { SegmentHeader } from "../format/segment-header.ts";
 import { fileChannelDefaults } from "../options.ts";
 import { lookAtDirectories } from "./directories.ts";
+import { readSegmentFiles } from "./segment-files.ts";
 import type { ToolContext } from "./tool-context.ts";
 
 /** Where the events go. */
@@ -79,6 +82,7 @@ export async function drainChannel(
       minimumRequiredSpaceBytes: 0,
       lockWaitMs: 0,
       keys: context.keys,
+      activeKey: await newestKey(paths, context),
     },
     channelContext(context),
   );
@@ -92,6 +96,30 @@ export async function drainChannel(
     await channel.stop(new AbortController().signal);
   }
   return drain.report();
+}
+
+/**
+ * The key that the newest segment is encrypted with: a start writes its last group anew, and that
+ * must not be in plain text. Where the key is not there, the start refuses what it would need it for.
+ */
+async function newestKey(
+  paths: readonly string[],
+  { keys, runtime: { files } }: ToolContext,
+): Promise<string | undefined> {
+  if (keys === undefined) return undefined;
+  let newest: SegmentHeader | undefined;
+  for (const [place, path] of paths.entries()) {
+    const found = (await fileExists(files, path)) ? await readSegmentFiles(files, path, place) : [];
+    for (const { header } of found) {
+      if (header !== undefined && header.id > (newest?.id ?? 0)) newest = header;
+    }
+  }
+  const alias = newest?.encryption?.keyAlias;
+  if (alias === undefined) return undefined;
+  return keys.key(alias).then(
+    () => alias,
+    () => undefined,
+  );
 }
 
 interface DrainSurroundings extends ToolContext {
