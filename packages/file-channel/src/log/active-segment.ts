@@ -167,14 +167,7 @@ export class ActiveSegment {
     );
     for (const segment of unneeded) {
       state.segments = state.segments.filter((one) => one !== segment);
-      try {
-        await store.free(segment);
-      } catch (error) {
-        if (error instanceof SyncError) throw error;
-        this.#parts.log.warn(`${segment.path} could not be freed; the next start does it`, {
-          error: String(error),
-        });
-      }
+      await store.free(segment);
     }
   }
 

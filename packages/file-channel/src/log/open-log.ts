@@ -92,11 +92,11 @@ export async function openLog(
     await recovered?.newest.handle?.close();
     throw error;
   }
-  await store.adoptSpares();
   const state = recovered?.state ?? new LogState(emptySnapshot, 1);
   const named = found.flatMap(({ namedId, header }) => [namedId, header?.id ?? 0]);
   const opener = new Opener(parts, store, state, identity, options.groupAlign, sealing);
   try {
+    await store.adoptSpares();
     if (recovered?.provesHeader === false) await storeHeader(recovered.newest);
     const opened = await opener.open(recovered);
     const active = new ActiveSegment(

@@ -104,8 +104,12 @@ export class SegmentStore {
         const path = join(directory, name);
         const kept = this.#spares[index] as Spare[];
         const wanted = kept.length < sparesKept && this.options.formatVersion === newestFormat;
-        if (wanted) await this.#keepSpare(kept, path);
-        else await this.#files.unlink(path);
+        try {
+          if (wanted) await this.#keepSpare(kept, path);
+          else await this.#files.unlink(path);
+        } catch (error) {
+          this.#sayNotFreed(path, error);
+        }
       }
     }
   }
@@ -148,12 +152,22 @@ export class SegmentStore {
 
   /** Frees a segment that no synced snapshot needs any more (F5 is the caller's to hold). */
   async free(segment: Segment): Promise<void> {
-    await closeSegment(segment);
+    await closeSegment(segment).catch((error: unknown) => this.#sayNotFreed(segment.path, error));
     await this.discard(segment.directory, segment.path, segment.header);
   }
 
-  /** Makes a spare of the file, or removes it. Unlinks need no sync: recovery knows leftovers. */
+  /** Lets a file go that nothing needs. One that cannot be stays: the next start tries again. */
   async discard(directory: number, path: string, header?: SegmentHeader): Promise<void> {
+    try {
+      await this.#discard(directory, path, header);
+    } catch (error) {
+      if (error instanceof SyncError) throw error;
+      this.#sayNotFreed(path, error);
+    }
+  }
+
+  /** Makes a spare of the file, or removes it. Unlinks need no sync: recovery knows leftovers. */
+  async #discard(directory: number, path: string, header?: SegmentHeader): Promise<void> {
     const spares = this.#spares[directory] as Spare[];
     const isLater = header !== undefined && formatOf(header) > this.options.formatVersion;
     if (spares.length >= sparesKept || isLater || directory >= this.#usable) {
@@ -229,6 +243,10 @@ export class SegmentStore {
         cause: error,
       });
     }
+  }
+
+  #sayNotFreed(path: string, error: unknown): void {
+    this.#log.warn(`${path} could not be freed; the next start does it`, { error: String(error) });
   }
 
   #leavesReserve(directory: number, bytes: number): boolean {
