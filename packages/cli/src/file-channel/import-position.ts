@@ -1,6 +1,6 @@
 /**
  * How far an import is, so that one that was broken off goes on: a file of JSON lines, of which the
- * last whole one counts. A line is synced after its transaction was committed, so a crash in between
+ * last whole one counts, whatever a crash left behind it. A line is synced after its transaction was committed, so a crash in between
  * brings that one transaction twice, and nothing is left out.
  *
  *     {"channel":"5d0c...","position":3000,"put":2999,"done":false}
@@ -43,9 +43,9 @@ export async function openPositionFile(
   const isNew = !(await fileExists(files, path));
   const text = isNew ? "" : (await readWholeFile(files, path)).toString("utf8");
   const lines = text.split("\n").slice(0, -1);
-  const last = lines.at(-1);
+  const last = lines.reverse().find(isWhole);
   const left = last === undefined ? undefined : parseLine(last, channel);
-  if (last !== undefined && left === undefined) {
+  if (last === undefined ? !mayBeCutOff(text) : left === undefined) {
     throw new MillraceError(
       "POSITION_FILE_INVALID",
       `${path} is not the position of an import from this Java channel as it is now; name another with --position-file`,
@@ -72,6 +72,22 @@ export async function openPositionFile(
     },
     close: () => handle.close(),
   };
+}
+
+/** Whether a line is JSON: what a crash cut off, or a disk left zeros in, is not. */
+function isWhole(line: string): boolean {
+  try {
+    JSON.parse(line);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a file without a whole line may be one whose first line a crash cut off. */
+function mayBeCutOff(text: string): boolean {
+  const start = '{"channel":"';
+  return /^\0*$/.test(text) || start.startsWith(text.slice(0, start.length));
 }
 
 function parseLine(line: string, channel: string): ImportPosition | undefined {
