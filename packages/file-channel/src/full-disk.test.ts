@@ -132,6 +132,35 @@ test("drained segments are used again: the disk holds what the channel holds (T6
   await channel.stop(never);
 });
 
+test("beside a small spare as much room is kept back for the next start as beside none", async () => {
+  const options = { segmentBytes: 64 * 1024 };
+  let spares = 0;
+  for (let extra = 0; extra < 64; extra += 4) {
+    const sim = simDisk({ capacityBytes: (128 + extra) * 1024 });
+    // Each start frees the segment of the one before, which is hardly written.
+    for (let start = 0; start < 3; start++) await (await sim.open(options)).channel.stop(never);
+    const paths = sim.disk.paths("/data/one");
+    if (paths.some((path) => path.includes("/spare-"))) spares++;
+    let stored = 0;
+    let { channel } = await sim.open(options);
+    for (; ; stored++) {
+      const [outcome] = await Promise.allSettled([
+        put(channel, sized(stored + 1, stored + 1, 40_000)),
+      ]);
+      if (outcome?.status === "rejected") break;
+    }
+    assert.ok(stored >= 1, `${extra} KiB more hold ${stored}`);
+    // Nothing behind the last one proves it, so the start copies it: 40 kB of a segment of its own.
+    for (let start = 0; start < 3; start++) {
+      sim.disk.kill();
+      ({ channel } = await sim.open(options));
+    }
+    assert.deepEqual(await drain(channel, stored), range(1, stored), `${extra} KiB more`);
+    await channel.stop(never);
+  }
+  assert.equal(spares, 16);
+});
+
 test("less room than minimumRequiredSpace starts, says DISK_FULL to puts, and drains (T723, T724, T736)", async () => {
   const sim = simDisk({ capacityBytes: 4 * 1024 * 1024 });
   const before = await sim.open();
