@@ -186,7 +186,10 @@ export class ActiveSegment {
         await this.#open(file);
         return;
       } catch (error) {
-        if (error instanceof SyncError || error instanceof MillraceError) throw error;
+        if (error instanceof SyncError || error instanceof MillraceError) {
+          await file?.handle.close().catch(() => undefined);
+          throw error;
+        }
         failure = error;
         log.warn(`no new segment in ${store.options.directories[directory]}`, {
           error: String(error),
