@@ -155,7 +155,7 @@ export const mutations: readonly Mutation[] = [
     file: "log/active-segment.ts",
     find: "groupStart: segment.end,",
     replace: "groupStart: this.#offset,",
-    run: ["histories", "crashes", 1, 400],
+    run: ["histories", "crashes", 1, 2000],
     says: either(lost, refused, back),
   },
   {
