@@ -82,6 +82,11 @@ class DurableChannel implements FileChannel {
     return this.#options.capacity;
   }
 
+  get unnoted(): number {
+    const ranges = this.#writer?.unwrittenAcks ?? [];
+    return ranges.reduce((sum, { first, end }) => sum + end - first, 0);
+  }
+
   setLimits(limits: FileChannelLimits): void {
     this.#options = { ...this.#options, ...limits };
     this.#takes.memoryBytes = limits.memoryBytes;

@@ -63,8 +63,8 @@ export interface DrainObserver {
 /**
  * Opens the channel as the agent would, under its lock, and gives its events away in their order;
  * each is settled when the receiver has it. Throws as a start does (CHANNEL_LOCKED while an agent
- * runs, CHANNEL_CORRUPT, ...), and what the receiver throws where trying again cannot help; the
- * report of what was delivered until then is its error's `context`.
+ * runs, CHANNEL_CORRUPT, ...), what the receiver throws where trying again cannot help, and where the
+ * channel could not note what was delivered; the report until then is the error's `context`.
  */
 export async function drainChannel(
   paths: readonly string[],
@@ -95,7 +95,19 @@ export async function drainChannel(
   } finally {
     await channel.stop(new AbortController().signal);
   }
-  return drain.report();
+  const report = drain.report();
+  if (channel.unnoted > 0) throw unnoted(channel, report);
+  return report;
+}
+
+/** The receiver has them and the channel does not know it: it must not be called empty. */
+function unnoted({ unnoted: count, trouble }: FileChannel, report: DrainReport): MillraceError {
+  const why = trouble?.message ?? "the disk took no more writes";
+  return new MillraceError(
+    trouble?.code ?? "WRITE_FAILED",
+    `${report.delivered} events were delivered, and of ${count} of them it may not be noted: the next start or drain may deliver them again; ${why}`,
+    { cause: trouble, context: { ...report } },
+  );
 }
 
 /**
