@@ -32,6 +32,8 @@ export class FakeKafka implements KafkaClient {
   held: Promise<void> | undefined;
   /** Above this a record is refused. */
   recordBytesMax = Infinity;
+  /** Above this the client itself refuses a record. */
+  requestBytesMax = Infinity;
   nowMs = 0;
 
   constructor(partitionCount = 1) {
@@ -48,6 +50,13 @@ export class FakeKafka implements KafkaClient {
           return Promise.reject(unavailable("counting"));
         }
         return Promise.resolve(this.partitions.length);
+      },
+      assertFits: (_topic, { value }, index, count) => {
+        if (value.length <= this.requestBytesMax) return;
+        throw new MillraceError(
+          "KAFKA_RECORD_TOO_LARGE",
+          `event ${index} of ${count} is too large`,
+        );
       },
       produce: (target, records) => this.#produce(target, records),
       close: () => Promise.resolve(),
@@ -89,7 +98,8 @@ export class FakeKafka implements KafkaClient {
   async #produce({ partition }: TopicPartition, records: readonly ProducedRecord[]): Promise<void> {
     this.asked.produce++;
     await this.held;
-    if (records.some(({ value }) => value.length > this.recordBytesMax)) {
+    const bytesMax = Math.min(this.recordBytesMax, this.requestBytesMax);
+    if (records.some(({ value }) => value.length > bytesMax)) {
       throw new MillraceError("KAFKA_RECORD_TOO_LARGE", "an event is too large");
     }
     if (this.failingProduces > 0) {

@@ -38,6 +38,8 @@ export interface KafkaProducer {
    * cluster allows that.
    */
   countPartitions(topic: string): Promise<number>;
+  /** Throws KAFKA_RECORD_TOO_LARGE for a record that no request can hold: event `index` of `count`. */
+  assertFits(topic: string, record: ProducedRecord, index: number, count: number): void;
   /**
    * Resolves when the partition holds the records, in their order, as durably as `acks` says. A
    * failure says nothing about how many of them are stored. Throws KAFKA_RECORD_TOO_LARGE, too.

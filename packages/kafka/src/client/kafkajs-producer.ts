@@ -83,6 +83,10 @@ export function createKafkajsProducer(kafka: Kafka, settings: ProducerSettings):
       throw new MillraceError("KAFKA_UNAVAILABLE", `topic ${topic} has no partitions`);
     },
 
+    assertFits(topic, record, index, count) {
+      assertRecordFits(record, settings.maxRequestBytes, topic, { index, count });
+    },
+
     async produce({ topic, partition }, records) {
       for (const part of inRequests(records, settings.maxRequestBytes, topic)) {
         try {
@@ -126,13 +130,8 @@ export function inRequests(
   let part: ProducedRecord[] = [];
   let bytes = 0;
   records.forEach((record, i) => {
+    assertRecordFits(record, maxRequestBytes, topic, { index: i, count: records.length });
     const size = recordBytes(record);
-    if (size > room) {
-      throw new MillraceError(
-        "KAFKA_RECORD_TOO_LARGE",
-        `event ${i} of ${records.length} makes a record of ${size} bytes for topic ${topic}; max.request.size is ${maxRequestBytes}`,
-      );
-    }
     if (bytes + size > room) {
       parts.push(part);
       part = [];
@@ -143,6 +142,20 @@ export function inRequests(
   });
   if (part.length > 0) parts.push(part);
   return parts;
+}
+
+function assertRecordFits(
+  record: ProducedRecord,
+  maxRequestBytes: number,
+  topic: string,
+  { index, count }: { readonly index: number; readonly count: number },
+): void {
+  const size = recordBytes(record);
+  if (size <= maxRequestBytes - requestOverheadBytes) return;
+  throw new MillraceError(
+    "KAFKA_RECORD_TOO_LARGE",
+    `event ${index} of ${count} makes a record of ${size} bytes for topic ${topic}; max.request.size is ${maxRequestBytes}`,
+  );
 }
 
 function recordBytes({ key, value }: ProducedRecord): number {

@@ -230,6 +230,28 @@ void test("a record that is too large is refused, and is no trouble of the chann
   assert.equal(channel.trouble, undefined);
 });
 
+void test("a put with an event that no request can hold stores none of the others, in no partition", async (t) => {
+  const { channel, kafka } = await started(t, {}, new FakeKafka(2));
+  kafka.requestBytesMax = 100;
+  const headers = (partition: string): Map<string, string> => new Map([["key", partition]]);
+  const small = ["a", "b", "c", "d", "e", "f"].map((key) => ({ headers: headers(key), body: Buffer.from(key) })); // prettier-ignore
+  await put(channel, EventBatch.fromEvents(small));
+  const before = kafka.partitions.map(({ length }) => length);
+  assert.ok(before.every((length) => length > 0), "the keys go to both partitions"); // prettier-ignore
+  const large = { headers: headers("a"), body: Buffer.alloc(200) };
+  for (let attempt = 0; attempt < 3; attempt++) {
+    await assert.rejects(put(channel, EventBatch.fromEvents([...small, large])), {
+      code: "KAFKA_RECORD_TOO_LARGE",
+      message: /event 6 of 7/,
+    });
+  }
+  assert.deepEqual(
+    kafka.partitions.map(({ length }) => length),
+    before,
+    "its sender's retries would store them again each time",
+  );
+});
+
 void test("a channel that is only put into joins no group", async (t) => {
   const { channel, kafka, context } = await started(t);
   await put(channel, numberedBatch(1, 3));

@@ -33,7 +33,10 @@ export class Partitioning {
     this.#header = partitionHeader === undefined ? undefined : Buffer.from(partitionHeader);
   }
 
-  /** The batch's records by partition. Throws KAFKA_PARTITION_INVALID, and what the producer throws. */
+  /**
+   * The batch's records by partition. Throws KAFKA_PARTITION_INVALID, KAFKA_RECORD_TOO_LARGE, and what
+   * the producer throws: what can never be stored is refused before another partition has its part.
+   */
   async divide(batch: EventBatch, producer: KafkaProducer): Promise<Map<number, ProducedRecord[]>> {
     const named = this.#namedPartitions(batch);
     const highest = named.reduce<number>((most, one) => Math.max(most, one ?? 0), 0);
@@ -42,6 +45,7 @@ export class Partitioning {
     const divided = new Map<number, ProducedRecord[]>();
     for (let i = 0; i < batch.length; i++) {
       const record = toRecord(batch, i, this.#options.asFlumeEvent);
+      producer.assertFits(this.#options.topic, record, i, batch.length);
       const partition = named[i] ?? (record.key === undefined ? turn : ofKey(record.key, count));
       if (partition >= count) throw this.#outOfRange(i, batch.length, partition, count);
       const records = divided.get(partition);
