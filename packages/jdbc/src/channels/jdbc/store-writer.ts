@@ -127,6 +127,7 @@ export class StoreWriter {
   forget({ sequence, batch }: Piece): void {
     this.#live.events -= batch.length;
     this.#live.bytes -= batch.byteLength;
+    this.#noBytesWithoutEvents();
     this.#removed.add(sequence, sequence + batch.length);
     this.#armTimer(this.#options.ackMs);
   }
@@ -134,6 +135,12 @@ export class StoreWriter {
   /** So many rows are not there although nobody here removed them. */
   rowsMissing(count: number): void {
     this.#live.events -= count;
+    this.#noBytesWithoutEvents();
+  }
+
+  /** How large missing rows were is known once nothing else is left. */
+  #noBytesWithoutEvents(): void {
+    if (this.#live.events === 0) this.#live.bytes = 0;
   }
 
   /** The database is out of reach, as a reader or the connection itself has noticed. */
