@@ -77,6 +77,12 @@ export class FakeKafka implements KafkaClient {
     };
   }
 
+  /** Removes what is below the offset, as the topic's retention does. */
+  expire(partition: number, below: number): void {
+    const records = this.partitions[partition] as FetchedRecord[];
+    records.splice(0, records.filter(({ offset }) => offset < below).length);
+  }
+
   group(groupId: string): FakeGroup {
     const group = this.#groups.get(groupId) ?? new FakeGroup(this);
     this.#groups.set(groupId, group);
@@ -198,14 +204,22 @@ class FakeMember {
   }
 
   assign(partitions: readonly number[]): void {
-    const committed = partitions.map((partition) => {
-      const known = this.#group.committed[partition];
-      const last = this.#kafka.partitions[partition]?.at(-1)?.offset ?? -1;
-      const start = this.#kafka.startsAt === "latest" ? last + 1 : 0;
-      return { topic: this.#topic, partition, offset: known ?? start, committed: known };
+    const starts = partitions.map((partition) => {
+      const committed = this.#group.committed[partition];
+      const records = this.#kafka.partitions[partition] ?? [];
+      const low = records[0]?.offset ?? 0;
+      const start = this.#kafka.startsAt === "latest" ? (records.at(-1)?.offset ?? -1) + 1 : low;
+      const position = { topic: this.#topic, partition };
+      if (committed !== undefined && committed >= low) {
+        return { ...position, offset: committed, committed };
+      }
+      if (committed !== undefined) {
+        this.#listener.expired({ ...position, offset: committed }, start);
+      }
+      return { ...position, offset: start, committed };
     });
-    for (const { partition, offset } of committed) this.#positions.set(partition, offset);
-    const positions = this.#listener.assigned(committed);
+    for (const { partition, offset } of starts) this.#positions.set(partition, offset);
+    const positions = this.#listener.assigned(starts);
     for (const { partition, offset } of positions) this.#positions.set(partition, offset);
   }
 

@@ -424,6 +424,29 @@ void test("with auto.offset.reset = latest, what comes after the first take is n
   assert.deepEqual(numbersOf(rest.batch), numbers(4, 9));
 });
 
+for (const startsAt of ["earliest", "latest"] as const) {
+  void test(`events that were read before the topic let go of them are delivered after a rebalance, where it begins at the ${startsAt}`, async (t) => {
+    const kafka = new FakeKafka(1);
+    kafka.startsAt = startsAt;
+    const properties = { "kafka.consumer.auto.offset.reset": startsAt };
+    kafka.group("flume").committed[0] = 0;
+    const { channel, clock, context } = await started(t, properties, kafka);
+    await put(channel, numberedBatch(1, 9));
+    const lent = await channel.beginTake(3);
+    await put(channel, numberedBatch(10, 12));
+    kafka.expire(0, 7);
+    kafka.group("flume").rebalance();
+    await lent.rollback();
+    const taking = channel.beginTake(20);
+    await clock.advance(500);
+    const again = await taking;
+    assert.deepEqual(numbersOf(again.batch), numbers(1, 12));
+    await again.commit();
+    const labels = { reason: "kafka_record_expired", intended: "false" };
+    assert.equal(context.metrics.value("millrace_events_discarded_total", labels), 0);
+  });
+}
+
 void test("records that are no events are skipped, counted and named by their offsets", async (t) => {
   const kafka = new FakeKafka(1);
   const { channel, context } = await started(t, {}, kafka);

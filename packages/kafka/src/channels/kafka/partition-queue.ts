@@ -195,8 +195,13 @@ export class PartitionQueue {
       }
       this.#drop(chunk);
     }
-    this.#position = Math.max(this.#position, offset);
+    this.skipTo(offset);
     return count;
+  }
+
+  /** Fetches from the offset on, or from where it is where that is behind: what lies between is not there. */
+  skipTo(offset: number): void {
+    this.#position = Math.max(this.#position, offset);
   }
 
   /** Gives everything up: the partition is another member's, who gets all that is not committed. */

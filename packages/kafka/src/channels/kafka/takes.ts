@@ -150,7 +150,10 @@ export class Takes implements ConsumerListener {
     this.#regulate();
   }
 
-  expired({ topic, partition, offset }: Position, to: number): void {
+  expired({ topic, partition, offset: committed }: Position, to: number): void {
+    // What was read before is here still.
+    const offset = Math.max(committed, this.#queues.get(partition)?.position ?? 0);
+    if (offset >= to) return;
     this.#metrics.expired.value += to - offset;
     this.#context.log.error(
       `topic ${topic}, partition ${partition}, no longer holds offsets ${offset} to ${to - 1}, which were not delivered: ` +
@@ -254,14 +257,15 @@ export class Takes implements ConsumerListener {
 
   /**
    * The queue goes on where the group has not moved, or has no offset at all; else it begins where the
-   * group is. What was read from there on is not passed over by a later beginning: a group whose
+   * group is. What the topic let go of after it was read is delivered from here. What was read from there on is not passed over by a later beginning: a group whose
    * offset is not the one it begins at, as with `latest`, is told it at once.
    */
   #keepOrMake(queue: PartitionQueue | undefined, start: StartPosition): PartitionQueue {
     const { topic, partition, offset, committed } = start;
     const known = committed ?? (this.#options.startsAtLowest ? offset : -1);
     if (queue !== undefined && (committed === undefined || offset >= queue.committed)) {
-      if (committed !== undefined) queue.settleBelow(offset);
+      if (committed !== undefined) queue.settleBelow(Math.min(committed, offset));
+      queue.skipTo(offset);
       queue.committed = known;
       return queue;
     }
