@@ -1,4 +1,5 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
 import {
   type CertificateAndKey,
   createAuthority,
@@ -127,8 +128,14 @@ function whyRenew(
   if (!x509.checkIssued(new X509Certificate(authority.certificate))) {
     return "the old one is of another authority";
   }
-  const missing = names.filter((name) => x509.checkHost(name) === undefined && x509.checkIP(name) === undefined); // prettier-ignore
+  const missing = names.filter((name) => !isFor(x509, name));
   return missing.length === 0 ? undefined : `the old one is not good for ${missing.join(", ")}`;
+}
+
+/** Either question throws, or finds nothing, for a name of the other kind. */
+function isFor(certificate: X509Certificate, name: string): boolean {
+  const found = isIP(name) > 0 ? certificate.checkIP(name) : certificate.checkHost(name);
+  return found !== undefined;
 }
 
 function readCertificate(pem: string): X509Certificate | undefined {
