@@ -180,3 +180,24 @@ void test("no pod but the edge's, which asks for one, is told of every Service o
   );
   assert.ok(manifests.filter(isWorkload).length === 2 && pods.length === 4);
 });
+
+void test("spread constraints of one's own count these pods, and where they say whom, those alone", (context) => {
+  const helm = findHelm(context);
+  if (helm === undefined) return;
+  const all = { matchLabels: { "app.kubernetes.io/name": "millrace" } };
+  const given = [{}, { labelSelector: null }, { labelSelector: all }, { labelSelector: {} }];
+  const topologySpreadConstraints = given.map((each, index) => ({
+    ...{ maxSkew: 1, topologyKey: `key-${index}`, whenUnsatisfiable: "DoNotSchedule" },
+    ...each,
+  }));
+  const over = JSON.stringify({ collector: { pod: { topologySpreadConstraints } } });
+  const { manifests } = helm.render({ over, set: [image] });
+  const set = find(manifests, "StatefulSet");
+  const pod = podOf(set) as unknown as {
+    topologySpreadConstraints: { labelSelector: unknown; maxSkew: number }[];
+  };
+  const own = { matchLabels: set.spec?.selector?.matchLabels };
+  const counted = pod.topologySpreadConstraints.map(({ labelSelector }) => labelSelector);
+  assert.deepEqual(counted, [own, own, all, {}]);
+  assert.ok(pod.topologySpreadConstraints.every(({ maxSkew }) => maxSkew === 1));
+});

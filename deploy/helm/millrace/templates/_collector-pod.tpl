@@ -13,9 +13,11 @@ spec:
   securityContext: {{- toYaml (mergeOverwrite $security (default dict $pod.podSecurityContext)) | nindent 4 }}
   topologySpreadConstraints:
     {{- if $pod.topologySpreadConstraints }}
-    {{- $own := dict "labelSelector" (dict "matchLabels" (include "millrace.selector" $at | fromYaml)) }}
+    {{- $own := dict "matchLabels" (include "millrace.selector" $at | fromYaml) }}
     {{- range tpl (toYaml $pod.topologySpreadConstraints) . | fromYamlArray }}
-    - {{- toYaml (mergeOverwrite (deepCopy $own) .) | nindent 6 }}
+    {{- /* A merge would lay one's own selector over this, and count these pods alone whatever it says. */}}
+    {{- if kindIs "invalid" .labelSelector }}{{ $_ := set . "labelSelector" $own }}{{ end }}
+    - {{- toYaml . | nindent 6 }}
     {{- end }}
     {{- else }}
     {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
