@@ -37,7 +37,7 @@ edge.sources.pods.podAnnotations = {{ $meta }}
 {{- if $edge.logs.hold.enabled }}
 edge.sources.pods.hold = true
 # Beside the pods' directory: the kubelet removes in there what is no pod's.
-edge.sources.pods.holdDirectory = {{ dir (trimSuffix "/" $edge.logs.path) }}/millrace-hold/{{ .Release.Namespace }}-{{ include "millrace.fullname" . }}
+edge.sources.pods.holdDirectory = {{ dir (trimSuffix "/" $edge.logs.path) }}/millrace-hold/{{ .Release.Namespace }}/{{ include "millrace.fullname" . }}
 edge.sources.pods.holdBytes = {{ include "millrace.bytes" $edge.logs.hold.budget }}
 {{- end }}
 {{- range $index, $rule := $edge.logs.multiline }}
