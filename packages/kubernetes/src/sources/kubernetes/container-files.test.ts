@@ -2,6 +2,7 @@ import { type FollowedNode, followFakeNode, optionsOf } from "@millrace/testing"
 import assert from "node:assert/strict";
 import {
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -379,6 +380,44 @@ void test("a log that could never be opened is counted when it is gone", async (
   await made.drain();
   assert.equal(made.value("millrace_source_files_lost_total"), 1);
   assert.equal(made.value("millrace_source_unread_lost_bytes_total"), size);
+});
+
+void test("a log that could not be opened until it was compressed is read, and not counted as lost", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  made.failOpens((path) => (path.includes(app.directory) ? "EMFILE" : undefined));
+  app.write("stdout", "one");
+  // Its inode is nobody else's afterwards.
+  linkSync(join(app.directory, "0.log"), join(made.folder, "kept"));
+  await made.drain();
+  for (const line of ["two", "three"]) {
+    app.rotate();
+    app.write("stdout", line);
+    await made.drain();
+  }
+  made.failOpens(() => undefined);
+  await made.drain();
+  made.pass(6000);
+  await made.drain();
+  assert.deepEqual(made.bodies(), ["one", "two", "three"]);
+  assert.equal(made.value("millrace_source_files_lost_total"), 0);
+  assert.equal(made.value("millrace_source_unread_lost_bytes_total"), 0);
+});
+
+void test("a log that could never be opened is counted though another one has its inode by now", async (test) => {
+  const made = await given(test);
+  const app = made.kubelet.pod({ name: "web-0" }).container("app");
+  made.failOpens((path) => (path.includes(app.directory) ? "EACCES" : undefined));
+  app.write("stdout", "nobody may read this");
+  const path = join(app.directory, "0.log");
+  const size = readFileSync(path).length;
+  await made.drain();
+  // As where a file system gives the inode of a removed log to the next one.
+  renameSync(path, join(app.directory, "1.log"));
+  truncateSync(join(app.directory, "1.log"), 0);
+  await made.drain();
+  assert.equal(made.value("millrace_source_unread_lost_bytes_total"), size);
+  assert.equal(made.value("millrace_source_files_lost_total"), 1);
 });
 
 void test("a container that is not read any more leaves no links", async (test) => {

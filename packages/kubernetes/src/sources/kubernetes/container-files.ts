@@ -339,10 +339,13 @@ export class ContainerFiles {
 
   /** Logs that could never be opened are lost when they are gone, or others after them were read. */
   #countUnopened(free: ReadonlySet<FoundLog>): void {
-    for (const { key, name, stat } of this.#unopened.values()) {
-      const entry = [...free].find((other) => other.key === key);
-      if (entry !== undefined && !this.#isDone(entry.name)) continue;
+    const undone = this.#undone(free);
+    for (const [key, { name, stat }] of this.#unopened) {
+      // An inode that holds less is another log's by now.
+      if (undone.some((other) => other.key === key && other.stat.size >= stat.size)) continue;
       this.#unopened.delete(key);
+      // Compressed it is another file, whose turn it is now.
+      if (undone.some((other) => isCopyOf(other.name, name))) continue;
       this.#reports.lost(
         this.#pathOf(name),
         stat.size,
@@ -404,4 +407,9 @@ export class ContainerFiles {
     if (this.isGone || !file.isListed || file.name.rotatedAt !== undefined) return true;
     return this.files.slice(index + 1).some(({ name }) => name.restarts > file.name.restarts);
   }
+}
+
+/** Whether one is the compressed form of the other. */
+function isCopyOf(copy: LogName, name: LogName): boolean {
+  return copy.isCompressed && !name.isCompressed && compareLogNames(copy, name) === 0;
 }
