@@ -1,6 +1,8 @@
 import { optionsOf } from "@millrace/testing";
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { interceptor } from "../interceptors/kubernetes/index.ts";
+import { source } from "../sources/kubernetes/index.ts";
 import { checkPodOptions, podOptions, podSettings } from "./pod-settings.ts";
 
 const cases = [
@@ -46,3 +48,15 @@ for (const [address, good] of [
     assert.equal(checkPodOptions(values).length, good ? 0 : 1);
   });
 }
+
+void test("source and interceptor are told of an API server's address that is none before they start", () => {
+  const given = { apiServer: "10.96.0.1:443" };
+  const problems = [
+    ...(source.check?.(optionsOf(source.options, given)) ?? []),
+    ...(interceptor.check?.(optionsOf(interceptor.options, given)) ?? []),
+  ];
+  assert.deepEqual(
+    problems.map(({ key }) => key),
+    ["apiServer", "apiServer"],
+  );
+});

@@ -1,5 +1,5 @@
 import { defineSource } from "@millrace/core";
-import { compileNamePatterns, holdProblems, options } from "./options.ts";
+import { checkPodOptions, compileNamePatterns, holdProblems, options } from "./options.ts";
 
 export const source = defineSource({
   type: "kubernetes",
@@ -25,7 +25,11 @@ a1.channels.c1.capacity = 10000
 a1.sinks.out.type = logger
 a1.sinks.out.channel = c1
 `,
-  check: (chosen) => [...compileNamePatterns(chosen).problems, ...holdProblems(chosen)],
+  check: (chosen) => [
+    ...compileNamePatterns(chosen).problems,
+    ...holdProblems(chosen),
+    ...checkPodOptions(chosen),
+  ],
   batchSize: (chosen) => chosen.batchSize,
   async create(chosen, context) {
     const { createKubernetesSource } = await import("./kubernetes-source.ts");

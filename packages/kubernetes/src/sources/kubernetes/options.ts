@@ -110,6 +110,8 @@ export const options = {
   ...podOptions,
 };
 
+export { checkPodOptions } from "../../pods/pod-settings.ts";
+
 export type KubernetesOptions = OptionsOf<typeof options>;
 
 /** Containers whose lines are joined, and what begins an event there. */
