@@ -95,6 +95,17 @@ test("check says of the command line's own words what an agent would say of them
     assert.equal(noted.code, exitCode.ok);
     assert.match(noted.err, /^note: -Xmx1g has no effect/);
   }
+  for (const { word, code, said } of [
+    { word: "millrace.handOver=collectors", code: exitCode.configuration, said: /^error: millrace\.handOver: .*port is missing/ }, // prettier-ignore
+    { word: "millrace.drainSeconds=soon", code: exitCode.configuration, said: /^warning: millrace\.drainSeconds=soon is not/ }, // prettier-ignore
+    { word: "millrace.reload=never", code: exitCode.configuration, said: /^warning: millrace\.reload=never is neither/ }, // prettier-ignore
+    { word: "millrace.log.level=loud", code: exitCode.ok, said: /^note: log level loud is not/ },
+  ]) {
+    const told = await run(`check -n a1 -f ${file} -Dsize=7 -D${word}`);
+    assert.equal(told.code, code, word);
+    assert.match(told.err, said);
+    assert.match(told.out, /^r1 -> c1 -> k1/, "the agent would run");
+  }
 });
 
 test("check says what is wrong at its line, and ends with 2, for a warning too", async (context) => {

@@ -16,6 +16,7 @@ import { fitGarbageCollector } from "../garbage-collector.ts";
 import { help } from "../help.ts";
 import type { Command } from "../program.ts";
 import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
+import { readDrainTime } from "../words/drain-time.ts";
 import { gatherDefines } from "../words/gather-defines.ts";
 import { readReloadSettings } from "../words/reload-settings.ts";
 import { checkConfiguration } from "./check.ts";
@@ -24,8 +25,6 @@ import { type AgentRun, companions } from "./companions.ts";
 import { createReload } from "./reload.ts";
 import { listenToSignals, outliveHangUps } from "./signals.ts";
 import { tellProblems } from "./tell-problems.ts";
-
-const drainSecondsDefault = 30;
 
 /** Runs an agent until it is told to stop, does not start, or meets a fatal error. */
 export const agentCommand: Command = async (words, program, output) => {
@@ -76,7 +75,8 @@ async function runAgent(
   }
   const role = defines.get("millrace.role");
   const home = defines.get("user.home");
-  const drainWithinMs = drainMs(defines, log);
+  const { drainMs: drainWithinMs, note: drainNote } = readDrainTime(defines);
+  if (drainNote !== undefined) log.of("config").warn(drainNote);
   const agent = createAgent({
     configuration: loaded.configuration,
     mode,
@@ -144,15 +144,6 @@ async function runUntilStopped(run: AgentRun, drainWithinMs: number, own: Log): 
   signals.release();
   if (code === exitCode.start) own.error("the agent did not start");
   return code;
-}
-
-function drainMs(defines: ReadonlyMap<string, string>, log: AgentLog): number {
-  const given = defines.get("millrace.drainSeconds");
-  if (given === undefined) return drainSecondsDefault * 1000;
-  if (/^\d{1,6}$/.test(given)) return Number(given) * 1000;
-  const text = `millrace.drainSeconds=${given} is not a whole number; ${drainSecondsDefault} is used`;
-  log.of("config").warn(text);
-  return drainSecondsDefault * 1000;
 }
 
 /**

@@ -10,6 +10,7 @@ import { exitCode, type ExitCode } from "../exit-code.ts";
 import { help } from "../help.ts";
 import type { Command, Output } from "../program.ts";
 import { type AgentWords, parseAgentWords } from "../words/agent-options.ts";
+import { checkDefines } from "../words/check-defines.ts";
 import { type GatheredDefines, gatherDefines } from "../words/gather-defines.ts";
 import { inventory, parseInventoryWords } from "./inventory.ts";
 import { loadRegistry } from "./load-registry.ts";
@@ -41,22 +42,24 @@ export const checkCommand: Command = async (words, program, output) => {
  * agent could run. A warning fails the check too: it is most often a slip of the pen.
  */
 export async function checkConfiguration(
-  { agent, files, notes, pluginFolders }: AgentWords,
+  asked: AgentWords,
   { defines, notes: definesNotes }: GatheredDefines,
   { out, err }: Output,
 ): Promise<ExitCode> {
+  const { agent, files, notes, pluginFolders } = asked;
   for (const note of [...notes, ...definesNotes]) err(`note: ${note}`);
-  const { problem: monitoringProblem } = readMonitoringSettings(defines);
-  if (monitoringProblem !== undefined) err(`error: ${monitoringProblem}`);
+  const ofWords = checkDefines(asked, defines);
+  for (const { severity, text } of ofWords) err(`${severity}: ${text}`);
   const registry = await loadRegistry();
   const loaded = await loadConfiguration({
     ...{ files, agent, registry, defines, pluginFolders },
     mode: "strict",
   });
   for (const problem of loaded.problems) err(`${problem.severity}: ${formatProblem(problem)}`);
-  if (loaded.startable && monitoringProblem === undefined) {
+  if (loaded.startable && readMonitoringSettings(defines).problem === undefined) {
     for (const path of describePaths(loaded.configuration)) out(formatPath(path));
   }
-  const failed = loaded.problems.some(({ severity }) => severity !== "note");
-  return failed || monitoringProblem !== undefined ? exitCode.configuration : exitCode.ok;
+  const problems = [...ofWords, ...loaded.problems];
+  const failed = problems.some(({ severity }) => severity !== "note");
+  return failed ? exitCode.configuration : exitCode.ok;
 }
