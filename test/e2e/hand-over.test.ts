@@ -65,7 +65,7 @@ void test("a collector that ends refuses, drains, and hands over the rest, with 
   const fleet = await createCollectors(t, {
     collectors: 2,
     edges: 1,
-    defines: { "millrace.drainSeconds": 3 },
+    defines: { "millrace.drainSeconds": 10 },
     ...(await tls(t)),
   });
   const { oracle, edges, collectors: [first, second], port } = fleet; // prettier-ignore

@@ -86,10 +86,14 @@ async function mayGo(
     log.info(`channel ${name} is not handed over: ${stays}`);
     return false;
   }
-  if ((await siblings.start(enough)) > 0) return true;
-  log.warn(
-    `channel ${name} is not handed over: there is no ${siblings.name.slice(2)} but this agent`,
-  );
+  if (enough.aborted) return false;
+  const count = await siblings.start(enough);
+  if (count !== undefined && count > 0) return true;
+  const why =
+    count === undefined
+      ? `who is at ${siblings.hosts} was not said in time`
+      : `there is no sibling at ${siblings.hosts} but this agent`;
+  log.warn(`channel ${name} is not handed over: ${why}`);
   return false;
 }
 

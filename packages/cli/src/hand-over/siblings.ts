@@ -15,11 +15,13 @@ export interface SiblingOptions {
 
 /** The siblings that are there at the time of each delivery, as one receiver. */
 export interface Siblings extends OpenReceiver {
+  /** Where they are looked for; for people. */
+  readonly hosts: string;
   /**
    * Resolves with their number once somebody answered who they are: 0 when nobody but this agent is
-   * there, or nobody answered until `giveUp`.
+   * there, undefined when nobody answered until `giveUp`. May be called again.
    */
-  start(giveUp: AbortSignal): Promise<number>;
+  start(giveUp: AbortSignal): Promise<number | undefined>;
 }
 
 interface Connected {
@@ -31,9 +33,11 @@ export function openSiblings(options: SiblingOptions): Siblings {
   const { hosts, isSelf, runtime, log, systemProperties } = options;
   const list = openHostList(hosts, { ...runtime, log });
   const siblings = (): readonly Host[] => list.hosts.filter((host) => !isSelf(host));
-  const name = `a sibling at ${hosts.join(", ")}`;
+  const asked = hosts.join(", ");
+  const name = `a sibling at ${asked}`;
   let connected: Connected | undefined;
   let turn = 0;
+  let started: Promise<void> | undefined;
 
   async function connect(): Promise<OpenReceiver> {
     const now = ofOneName(siblings(), turn);
@@ -50,12 +54,15 @@ export function openSiblings(options: SiblingOptions): Siblings {
 
   return {
     name,
+    hosts: asked,
     // What a single answer waits for is small, so that little is on its way twice at the end.
     batchSize: Number(options.properties.get("batch-size") ?? 1000),
     async start(giveUp) {
-      await list.start(giveUp);
+      // Given up it rejects; what it found by then is known all the same.
+      started ??= list.start(giveUp).catch(() => {});
+      await started;
       while (list.hosts.length === 0 && !giveUp.aborted) await changed(list, giveUp);
-      return siblings().length;
+      return list.hosts.length === 0 ? undefined : siblings().length;
     },
     async deliver(batch, giveUp) {
       try {
