@@ -40,7 +40,7 @@ export interface FakeWorld {
   readonly sinks: Map<string, SinkContext>;
   readonly channels: Map<string, Channel>;
   /** Called at each step of a fake, "start k1" or "deliver k1"; it may wait or throw. */
-  step?: (what: string) => void | Promise<void>;
+  step?: (what: string, aborted?: AbortSignal) => void | Promise<void>;
 }
 
 export function createFakeWorld(): FakeWorld {
@@ -66,12 +66,12 @@ function fakeNotes(maxPenalty: number, sinks: readonly string[]) {
 
 /** Components under Flume's names that do as little as can be, for tests of what stands around them. */
 export function fakeRegistry(world: FakeWorld = createFakeWorld()): RegistryEntry[] {
-  const step = async (what: string): Promise<void> => {
+  const step = async (what: string, aborted?: AbortSignal): Promise<void> => {
     world.happened.push(what);
-    await world.step?.(what);
+    await world.step?.(what, aborted);
   };
   const lifecycle = (name: string) => ({
-    start: () => step(`start ${name}`),
+    start: (aborted: AbortSignal) => step(`start ${name}`, aborted),
     stop: () => step(`stop ${name}`),
   });
   const common = { aliases: [], summary: "A fake.", example };

@@ -150,7 +150,7 @@ export function createAgent(options: AgentOptions): Agent {
 
   const { reloadDrainMs = reloadDrainMsDefault } = options;
   const reloader = createReloader({
-    ...{ clock, log, drainMs: reloadDrainMs },
+    ...{ clock, log, drainMs: reloadDrainMs, cutShort: starter.cutShort },
     async apply(wanted, deadline) {
       await starting?.catch(() => {});
       if (state !== "running") {

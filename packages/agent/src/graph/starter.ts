@@ -20,6 +20,8 @@ export interface Starter {
   startFirst(runnable: Runnable): Promise<boolean>;
   /** Ends the attempts to start this one, and waits until none is under way. */
   giveUp(runnable: Runnable): Promise<void>;
+  /** Ends the attempts that are under way; what is begun later is tried. */
+  cutShort(): void;
   /** Ends all attempts, now and later. */
   abort(): void;
   readonly aborted: boolean;
@@ -87,8 +89,13 @@ export function createStarter(clock: Clock, log: Log): Starter {
     }
   }
 
+  const cutShort = (): void => {
+    for (const { stop } of under.values()) stop.abort();
+  };
+
   return {
     notStarted,
+    cutShort,
     startOnce: (runnable) => begin(runnable, false),
     startAgain: (runnable) => begin(runnable, true),
     startFirst: (runnable) =>
@@ -106,7 +113,7 @@ export function createStarter(clock: Clock, log: Log): Starter {
     },
     abort() {
       aborted = true;
-      for (const { stop } of under.values()) stop.abort();
+      cutShort();
     },
     get aborted() {
       return aborted;

@@ -8,6 +8,8 @@ export interface ReloaderOptions {
   readonly log: Log;
   /** How long what is replaced may finish. */
   readonly drainMs: number;
+  /** Ends the starts that the reload waits for. */
+  readonly cutShort: () => void;
   /** Called one after the other. */
   readonly apply: (wanted: AgentConfiguration, deadline: AbortSignal) => Promise<ReloadOutcome>;
 }
@@ -22,10 +24,11 @@ export interface Reloader {
   finish(deadline: AbortSignal): Promise<void>;
 }
 
-/** How long a stop lets a reload wait for the channels that end with it. */
+/** How long a stop lets a reload wait for a channel to empty, and for what it opens to start. */
 const patienceMs = 2000;
 
-export function createReloader({ clock, log, drainMs, apply }: ReloaderOptions): Reloader {
+export function createReloader(options: ReloaderOptions): Reloader {
+  const { clock, log, drainMs, cutShort, apply } = options;
   let last: Promise<unknown> = Promise.resolve();
   let deadline: AbortController | undefined;
 
@@ -48,9 +51,16 @@ export function createReloader({ clock, log, drainMs, apply }: ReloaderOptions):
       return outcome;
     },
     async finish(stopDeadline) {
-      const cut = (): void => deadline?.abort();
+      const cut = (): void => {
+        deadline?.abort();
+        cutShort();
+      };
+      const cutAgain = (): void => {
+        cut();
+        timer = clock.setTimer(patienceMs, cutAgain);
+      };
+      let timer = clock.setTimer(patienceMs, cutAgain);
       stopDeadline.addEventListener("abort", cut);
-      const timer = clock.setTimer(patienceMs, cut);
       if (stopDeadline.aborted) cut();
       const ended = await settledBy(last, stopDeadline, clock, graceMs);
       timer.cancel();

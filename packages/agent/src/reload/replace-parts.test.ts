@@ -369,6 +369,38 @@ test("a stop leaves its time to the channels, not to a reload that cannot empty 
   assert.equal(delivered(world), 5);
 });
 
+test("a stop gives up what a reload brings and what does not start, and drains what there was", async (context) => {
+  const clock = createFakeClock();
+  const runtime = { ...systemRuntime, clock };
+  const { agent, world, load } = await startAgent(context, wide, { runtime });
+  let broken = true;
+  world.step = (what, aborted) => {
+    if (what === "deliver k1" && broken) throw new MillraceError("RPC_CONNECT_FAILED", "down");
+    if (what !== "start r9") return;
+    // As a channel whose directory another agent holds.
+    return new Promise<void>((_, reject) => {
+      const giveUp = (): void => reject(new MillraceError("START_ABORTED", "given up"));
+      aborted?.addEventListener("abort", giveUp);
+    });
+  };
+  await put(world, 5);
+  const more = "a1.sources = r1 r2 r9\na1.sources.r9.type = avro\na1.sources.r9.port = 0\n";
+  const reloaded = agent.reload(await load(`${wide}${more}a1.sources.r9.channels = c1\n`));
+  await waitFor("the new source's start", () => world.happened.includes("start r9"));
+  const fromMs = clock.monotonic();
+  const stopped = agent.stop(never);
+  let outcome: string | undefined;
+  void reloaded.then((is) => (outcome = is));
+  await waitFor("the reload's end", async () => (await clock.advance(100), outcome !== undefined));
+  assert.equal(outcome, "reverted");
+  assert.ok(clock.monotonic() - fromMs <= 5000);
+  broken = false;
+  let isStopped = false;
+  void stopped.then(() => (isStopped = true));
+  await waitFor("the stop", async () => (await clock.advance(100), isStopped));
+  assert.equal(delivered(world), 5);
+});
+
 test("reloads go one after the other, and the last one asked for runs at the end", async (context) => {
   const { agent, world, load } = await startAgent(context, wide);
   const texts = [7, 8, 9].map((port) => `${wide}a1.sources.r1.port = ${port}\n`);
