@@ -68,6 +68,10 @@ void test("a channel is described by its gauges, without what it does not show",
   assert.deepEqual(shown(), { name: "c1", type: "memory", events: 3, oldestAgeSeconds: 12.5 });
   [events, oldest, bytes] = [0, 0, 0];
   assert.deepEqual(shown(), { name: "c1", type: "memory", events: 0, bytes: 0 });
+  metrics.gauge("millrace_channel_bytes", "Bytes.", () => {
+    throw new Error("a channel of a plugin, closed");
+  });
+  assert.deepEqual(shown(), { name: "c1", type: "memory", events: 0 });
 });
 
 void test("a sink is described with why its deliveries fail and since when, until one succeeds", async (t) => {

@@ -31,8 +31,14 @@ export function describeAgent(agent: Agent, { role, ...facts }: ProcessFacts): A
 function channelStatus({ metrics }: Agent, name: string, type: string): ChannelStatus {
   const read = (metric: string): number | undefined => {
     const samples = metrics.families.get(metric)?.samples ?? [];
-    const value = samples.find(({ labels }) => labels["component"] === name)?.read();
-    return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+    const sample = samples.find(({ labels }) => labels["component"] === name);
+    try {
+      const value = sample?.read();
+      return typeof value === "number" && Number.isFinite(value) ? value : undefined;
+    } catch {
+      // What it cannot tell is not known; a scrape says why.
+      return undefined;
+    }
   };
   const bytes = read("millrace_channel_bytes");
   const capacityBytes = read("millrace_channel_capacity_bytes");

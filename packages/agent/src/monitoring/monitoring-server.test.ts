@@ -226,6 +226,33 @@ void test("a metric that cannot be read is left out and said once; the others ar
   );
 });
 
+void test("a component's name or counters that nobody can show take nothing else away", async (context) => {
+  const { monitored, metrics } = createMonitored();
+  const log = createCollectingLog();
+  const lost: CounterGroup = {
+    ...{ kind: "CHANNEL", name: "c2", type: "./mine.js", startTimeMs: 1, stopTimeMs: 0 },
+    read: () => {
+      throw new Error("closed");
+    },
+  };
+  const counterGroups = () => [lost, ...createMonitored().monitored.counterGroups()];
+  const get = await listen(context, { ...monitored, counterGroups }, "prometheus", log);
+  const component = metrics.withLabels({ component: "k1" });
+  component.gauge("mine-bytes", "Prometheus has no such names.", () => 1);
+  component.gauge("mine_bytes", "Nor such labels.", () => 1, { "of-whom": "me" });
+  component.gauge("millrace_whole", "Whole.", () => 7);
+  for (let scrape = 0; scrape < 3; scrape++) {
+    const { status, body } = await get("/metrics");
+    assert.equal(status, 200);
+    assert.match(body, /millrace_whole\{component="k1"\} 7/);
+    assert.match(body, /Flume_ChannelSize\{component="c1"\} 1/);
+    const json = JSON.parse((await get("/metrics.json")).body) as object;
+    assert.deepEqual(Object.keys(json), ["SOURCE.r1", "CHANNEL.c1", "SINK.k1"]);
+  }
+  const said = log.lines.map(({ message }) => message.split(" ")[1]);
+  assert.deepEqual(said.sort(), ["CHANNEL.c2", "mine-bytes", "mine_bytes"]);
+});
+
 void test("the same metric declared again is the same counter, and one kind only", () => {
   const metrics = createMetricsRegistry();
   const own = metrics.withLabels({ component: "r1" });

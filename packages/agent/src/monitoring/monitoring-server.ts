@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { boundConnections } from "./bound-connections.ts";
 import { flumeJson } from "./flume-json.ts";
+import { createLeaveOut, readableGroups } from "./leave-out.ts";
 import type { MetricsRegistry } from "./metrics-registry.ts";
 import type { MonitoringSettings } from "./monitoring-settings.ts";
 import type { PrometheusExporter } from "./prometheus.ts";
@@ -59,14 +60,16 @@ export function createMonitoringServer(
   let server: Server | undefined;
   let exporter: Promise<PrometheusExporter> | undefined;
 
+  const leaveOut = createLeaveOut(log);
+  const groups = () => readableGroups(monitored.counterGroups(), leaveOut);
   const json = (): Answer => ({
     status: 200,
     type: "application/json;charset=utf-8",
-    body: flumeJson(monitored.counterGroups()),
+    body: flumeJson(groups()),
   });
   const prometheus = async (): Promise<Answer> => {
     exporter ??= import("./prometheus.ts").then(({ createPrometheusExporter }) =>
-      createPrometheusExporter(monitored.metrics, () => monitored.counterGroups(), log),
+      createPrometheusExporter(monitored.metrics, groups, leaveOut),
     );
     const { contentType, render } = await exporter;
     return { status: 200, type: contentType, body: await render() };

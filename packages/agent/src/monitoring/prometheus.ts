@@ -1,4 +1,4 @@
-import type { CounterGroup, Histogram, Log } from "@millrace/core";
+import type { CounterGroup, Histogram } from "@millrace/core";
 import {
   collectDefaultMetrics,
   Counter,
@@ -6,6 +6,7 @@ import {
   type Histogram as PrometheusHistogram,
   Registry,
 } from "prom-client";
+import type { LeaveOut } from "./leave-out.ts";
 import type { Family, MetricsRegistry, Sample } from "./metrics-registry.ts";
 
 /** What a Prometheus server is given. */
@@ -35,22 +36,22 @@ const flumeGauges: ReadonlySet<string> = new Set([
 export function createPrometheusExporter(
   registry: MetricsRegistry,
   groups: () => readonly CounterGroup[],
-  log: Log,
+  leaveOut: LeaveOut,
 ): PrometheusExporter {
   const processRegistry = new Registry();
   collectDefaultMetrics({ register: processRegistry });
-  const failing = new Set<string>();
-  const leaveOut = (name: string, error: unknown): void => {
-    if (failing.has(name)) return;
-    failing.add(name);
-    log.error(`metric ${name} cannot be read and is left out`, { error });
-  };
   return {
     contentType: processRegistry.contentType,
     async render() {
       const scrape = new Registry();
-      for (const family of registry.families.values()) register(family, scrape, leaveOut);
-      for (const family of flumeFamilies(groups())) register(family, scrape, leaveOut);
+      for (const family of [...registry.families.values(), ...flumeFamilies(groups())]) {
+        try {
+          register(family, scrape, leaveOut);
+        } catch (error) {
+          // A plugin may have names that Prometheus has not.
+          leaveOut(family.name, error);
+        }
+      }
       return (await scrape.metrics()) + (await processRegistry.metrics());
     },
     close() {
@@ -58,8 +59,6 @@ export function createPrometheusExporter(
     },
   };
 }
-
-type LeaveOut = (name: string, error: unknown) => void;
 
 function register(family: Family, into: Registry, leaveOut: LeaveOut): void {
   const { name, help, kind, samples } = family;
