@@ -240,17 +240,19 @@ void test("a component's name or counters that nobody can show take nothing else
   const component = metrics.withLabels({ component: "k1" });
   component.gauge("mine-bytes", "Prometheus has no such names.", () => 1);
   component.gauge("mine_bytes", "Nor such labels.", () => 1, { "of-whom": "me" });
+  component.histogram("mine-seconds", "Nor of a histogram.");
   component.gauge("millrace_whole", "Whole.", () => 7);
   for (let scrape = 0; scrape < 3; scrape++) {
     const { status, body } = await get("/metrics");
     assert.equal(status, 200);
     assert.match(body, /millrace_whole\{component="k1"\} 7/);
     assert.match(body, /Flume_ChannelSize\{component="c1"\} 1/);
+    assert.doesNotMatch(body, /mine/);
     const json = JSON.parse((await get("/metrics.json")).body) as object;
     assert.deepEqual(Object.keys(json), ["SOURCE.r1", "CHANNEL.c1", "SINK.k1"]);
   }
   const said = log.lines.map(({ message }) => message.split(" ")[1]);
-  assert.deepEqual(said.sort(), ["CHANNEL.c2", "mine-bytes", "mine_bytes"]);
+  assert.deepEqual(said.sort(), ["CHANNEL.c2", "mine-bytes", "mine-seconds", "mine_bytes"]);
 });
 
 void test("the same metric declared again is the same counter, and one kind only", () => {

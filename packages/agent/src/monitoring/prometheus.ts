@@ -82,9 +82,16 @@ function register(family: Family, into: Registry, leaveOut: LeaveOut): void {
       });
       break;
     case "histogram":
+      assertNames(name, labelNames);
       into.registerMetric(histogramMetric(name, help, samples));
       break;
   }
+}
+
+/** A name that is none in the text makes all of it unreadable. prom-client asks for its own kinds alone. */
+function assertNames(name: string, labelNames: readonly string[]): void {
+  const wrong = [name, ...labelNames].find((each) => !/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(each));
+  if (wrong !== undefined) throw new Error(`"${wrong}" is no name of Prometheus`);
 }
 
 /** One that throws must not take all the others away. */
