@@ -8,8 +8,11 @@ import {
   findHelm,
   newestKubernetes,
   parseManifests,
+  root,
   valuesFolder,
 } from "./harness/render.ts";
+import { splitWords } from "../../packages/cli/src/words/split-words.ts";
+import { parseStatusWords } from "../../packages/cli/src/words/status-words.ts";
 
 /** What NOTES.txt prints; Helm renders it for an install only, so that here it stands in a ConfigMap. */
 async function notes(
@@ -91,5 +94,18 @@ void test("NOTES.txt names no test where there is none", async (context) => {
     const text = await notes(context, values);
     if (text === undefined) return;
     assert.ok(!text.includes("helm test"), text);
+  }
+});
+
+void test("the commands that NOTES.txt and the guide give ask addresses that there are", async (context) => {
+  const text = await notes(context, "default");
+  if (text === undefined) return;
+  const guide = readFileSync(join(root, "docs/kubernetes.md"), "utf8").replaceAll("\\\n", " ");
+  for (const given of [text, guide]) {
+    const [, line = ""] = /-- (millrace status .*)/.exec(given) ?? [];
+    const words = parseStatusWords(splitWords(line.trim().split(/\s+/).slice(1)), "status");
+    assert.ok(words !== "help" && !("problem" in words), line);
+    const hosts = ["millrace-edge", "millrace-collector-headless"];
+    assert.deepEqual(words.addresses, hosts.map((host) => `dns://${host}:41414`)); // prettier-ignore
   }
 });

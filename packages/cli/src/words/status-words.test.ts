@@ -31,6 +31,16 @@ test("addresses come with -H and without, in lists and one by one; what has comm
   assert.deepEqual(addresses, ["a:1", "[::1]:2", "dns://n:3", "consul://s?tag=a,b", "c"]);
 });
 
+for (const { given, want } of [
+  { given: "dns://n:1,dns://m:2", want: ["dns://n:1", "dns://m:2"] },
+  { given: "dns://n:1,a:2,consul://s", want: ["dns://n:1", "a:2", "consul://s"] },
+  { given: "consul://s?tag=a,b,dns://n:1", want: ["consul://s?tag=a,b", "dns://n:1"] },
+]) {
+  test(`a list may have addresses of every kind: ${given}`, () => {
+    assert.deepEqual(parsed(`status -H ${given}`).addresses, want);
+  });
+}
+
 test("every figure and the socket can be given", () => {
   const { count, intervalMs, port } = parsed("top -H a -p 9 -i 0.5 -n 3");
   assert.deepEqual([count, intervalMs, port], [3, 500, 9]);

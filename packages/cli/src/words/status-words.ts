@@ -60,9 +60,7 @@ export function parseStatusWords(
   if (count !== Infinity && !(Number.isInteger(count) && count > 0)) {
     return { problem: `--count ${values.count} is not a whole number of tables` };
   }
-  const addresses = [...(values.host ?? []), ...positionals].flatMap((word) =>
-    word.includes("://") ? [word] : word.split(",").filter(Boolean),
-  );
+  const addresses = [...(values.host ?? []), ...positionals].flatMap(addressesIn);
   if (command === "top" && addresses.length === 0) {
     return { problem: "give -H <host:port,...>, dns://<name> or consul://<service>" };
   }
@@ -71,4 +69,16 @@ export function parseStatusWords(
   }
   const { json, socket = "/run/millrace/agent.sock" } = values;
   return { addresses, socket, port, isJson: json, intervalMs: interval * 1000, count };
+}
+
+/** Behind a question mark a comma belongs to what is asked, unless another address of that kind begins. */
+function addressesIn(word: string): string[] {
+  const addresses: string[] = [];
+  for (const piece of word.split(",")) {
+    const before = addresses.at(-1);
+    if (before?.includes("?") === true && !piece.includes("://")) {
+      addresses[addresses.length - 1] = `${before},${piece}`;
+    } else if (piece !== "") addresses.push(piece);
+  }
+  return addresses;
 }
